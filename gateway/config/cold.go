@@ -1,0 +1,35 @@
+package config
+
+import "time"
+
+// Cold is what a pod reads once, at its start. A change of it makes new pods.
+type Cold struct {
+	Gateway       Gateway       `json:"gateway"`
+	Listener      Listener      `json:"listener"`
+	Observability Observability `json:"observability"`
+	Drain         Drain         `json:"drain"`
+}
+
+// Gateway names the StreamGateway that the pod belongs to; both are empty for
+// a gateway run alone.
+type Gateway struct {
+	Namespace string `json:"namespace,omitempty"`
+	Name      string `json:"name,omitempty"`
+}
+
+// Listener is where subscribers and publishers come in.
+type Listener struct {
+	Port int `json:"port"`
+}
+
+// Observability is where the operator and scrapers come in.
+type Observability struct {
+	AdminPort int `json:"adminPort"`
+}
+
+// Drain paces the end of a pod, so that clients move on without a storm.
+type Drain struct {
+	Timeout         time.Duration `json:"timeout"`         // longest drain; who is still there is closed
+	PreStopDelay    time.Duration `json:"preStopDelay"`    // not ready, still serving
+	ReconnectSpread time.Duration `json:"reconnectSpread"` // clients are asked to move, spread over this
+}

@@ -1,0 +1,62 @@
+// Package config is what goes down from the operator to a gateway pod: the
+// documents both sides share, their defaults, and the rules that a document
+// must keep so that the engine can run it.
+//
+// It is pure: standard library only, no file, no clock, no network. The
+// operator writes these documents (controllers/resources), a pod reads them
+// (gateway/server), and a person may write them by hand for a gateway run
+// alone.
+package config
+
+import "time"
+
+// Keys of the ConfigMap <sg>-config.
+const (
+	// HotKey holds a Document. It is the only key that ever changes.
+	HotKey = "hot.json"
+	// coldPrefix and coldSuffix surround the template hash in a cold key.
+	coldPrefix = "cold."
+	coldSuffix = ".json"
+)
+
+// ColdKey is the key of the Cold document that pods of this template read. One
+// key for each live template, never changed: an older pod that restarts its
+// container finds what it was made for.
+func ColdKey(templateHash string) string { return coldPrefix + templateHash + coldSuffix }
+
+// Document is the one numbered document that reaches running pods.
+type Document struct {
+	// Serial grows by one at every write; it is what pods acknowledge. A
+	// document with a serial below the one that runs is ignored.
+	Serial int64 `json:"serial"`
+	// Stable is what every pod runs.
+	Stable Revision `json:"stable"`
+}
+
+// Revision is a hot section with the name of the revision it came from.
+type Revision struct {
+	Name string `json:"revision"`
+	Hot  Hot    `json:"hot"`
+}
+
+// Default is what an empty spec means. The defaults of the custom resource
+// are the same numbers; a test compares them field by field.
+func Default() (Cold, Hot) {
+	cold := Cold{
+		Listener:      Listener{Port: 8080},
+		Observability: Observability{AdminPort: 9090},
+		Drain:         Drain{Timeout: 30 * time.Second, PreStopDelay: 5 * time.Second, ReconnectSpread: 10 * time.Second},
+	}
+	hot := Hot{
+		Batching: Batching{Window: 50 * time.Millisecond, MaxEvents: 100, MaxBytes: 256 << 10},
+		Queue:    Queue{MaxEvents: 10000, MaxBytes: 8 << 20, MaxLag: 30 * time.Second, SlowConsumerPolicy: PolicyDropWithGap},
+		Replay:   Replay{Mode: Enabled, TTL: 5 * time.Minute, MaxBytes: 256 << 20},
+		Connections: Connections{
+			MaxPerPod: 10000, MaxSubscriptions: 100, MaxPatterns: 32,
+			Heartbeat: 15 * time.Second, WriteTimeout: 30 * time.Second, MaxAge: 2 * time.Hour,
+			Retry: 3 * time.Second, RetryJitterPercent: 50,
+		},
+		Publishers: Publishers{Mode: ModeKubernetes, Audiences: []string{"streamgateway.io"}, CacheTTL: 10 * time.Second},
+	}
+	return cold, hot
+}

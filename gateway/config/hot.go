@@ -1,0 +1,90 @@
+package config
+
+import "time"
+
+// Hot is what a running pod takes over without a restart. Each group has the
+// shape of the struct of the room that uses it, field by field, so that server
+// hands it over by a plain struct conversion: a knob that is in one and not in
+// the other breaks the build.
+type Hot struct {
+	Batching    Batching    `json:"batching"`
+	Queue       Queue       `json:"queue"`
+	Replay      Replay      `json:"replay"`
+	Connections Connections `json:"connections"`
+	Publishers  Publishers  `json:"publishers"`
+	Features    []Feature   `json:"features,omitempty"`
+}
+
+// Batching says when events that wait for a group of equal subscribers are
+// written to them: at the first limit reached.
+type Batching struct {
+	Window    time.Duration `json:"window"`    // longest wait before a flush; 0 = no batching
+	MaxEvents int           `json:"maxEvents"` // events
+	MaxBytes  int64         `json:"maxBytes"`  // bytes before compression
+}
+
+// Queue bounds how far a client may lag behind the shared log. Nothing is
+// stored per client: a queue is a lag.
+type Queue struct {
+	MaxEvents          int           `json:"maxEvents"` // events
+	MaxBytes           int64         `json:"maxBytes"`  // bytes
+	MaxLag             time.Duration `json:"maxLag"`
+	SlowConsumerPolicy string        `json:"slowConsumerPolicy"` // one of the Policy constants
+}
+
+// What happens to a client that reaches a limit of Queue.
+const (
+	PolicyConflate    = "Conflate"    // newest event of each channel, then a gap notice for the rest
+	PolicyDropWithGap = "DropWithGap" // jump to the head and say what was lost
+	PolicyDisconnect  = "Disconnect"  // close; the client resumes by replay
+)
+
+// Replay bounds the shared log that reconnecting clients resume from.
+type Replay struct {
+	Mode     string        `json:"mode"` // Enabled or Disabled
+	TTL      time.Duration `json:"ttl"`
+	MaxBytes int64         `json:"maxBytes"` // bytes per pod
+}
+
+// Connections bounds and paces the streams of one pod.
+type Connections struct {
+	MaxPerPod          int           `json:"maxPerPod"`
+	MaxPerAddress      int           `json:"maxPerAddress"` // 0 = not limited
+	MaxSubscriptions   int           `json:"maxSubscriptions"`
+	MaxPatterns        int           `json:"maxPatterns"`
+	Heartbeat          time.Duration `json:"heartbeat"`
+	WriteTimeout       time.Duration `json:"writeTimeout"`
+	MaxAge             time.Duration `json:"maxAge"`
+	Retry              time.Duration `json:"retry"`
+	RetryJitterPercent int           `json:"retryJitterPercent"` // percent of Retry
+}
+
+// Publishers says who may publish.
+type Publishers struct {
+	Mode      string        `json:"mode"` // one of the Mode constants
+	Audiences []string      `json:"audiences,omitempty"`
+	CacheTTL  time.Duration `json:"cacheTTL"` // how long a positive review is reused
+}
+
+// Who may publish.
+const (
+	ModeKubernetes = "Kubernetes" // TokenReview, then an access review of create on streamgateways/publish
+	ModeAnonymous  = "Anonymous"  // everybody who reaches the port; only for a gateway run alone
+)
+
+// Two-state fields of the custom resource are enums, here as there.
+const (
+	Enabled  = "Enabled"
+	Disabled = "Disabled"
+	Percent  = "Percent"
+	Client   = "Client"
+	Session  = "Session"
+)
+
+// Feature is one flag. Names unknown to the gateway are handed to browsers.
+type Feature struct {
+	Name     string `json:"name"`
+	Mode     string `json:"mode"`               // Enabled, Disabled or Percent
+	Percent  int    `json:"percent,omitempty"`  // 0..100, with mode Percent
+	StickyBy string `json:"stickyBy,omitempty"` // Client or Session, with mode Percent
+}

@@ -1,0 +1,92 @@
+// Package report is what comes up from a gateway pod: the JSON of the admin
+// port's /status, its paths, and the histogram that can be merged over pods.
+//
+// It is pure: standard library only. The pod fills it (gateway/server), the
+// operator folds it (controllers/fleet). It carries no secret and no channel's
+// name or data, since the admin port has no authentication of its own.
+package report
+
+import "time"
+
+// Paths of the admin port.
+const (
+	Path        = "/status"
+	HealthzPath = "/healthz"
+	ReadyzPath  = "/readyz"
+	MetricsPath = "/metrics"
+	// WaitParameter makes Path answer only when the pod runs (or has refused)
+	// this serial or a newer one, or after WaitLimit.
+	WaitParameter = "waitFor"
+	WaitLimit     = 10 * time.Second
+)
+
+// Report is one pod's view of itself. Counters grow from the pod's start.
+type Report struct {
+	Pod          string    `json:"pod"`
+	Version      string    `json:"version"`
+	TemplateHash string    `json:"templateHash,omitempty"`
+	StartTime    time.Time `json:"startTime"`
+	Time         time.Time `json:"time"`
+
+	Serial        int64    `json:"serial"`   // of the document that runs; 0 = none yet
+	Revision      string   `json:"revision"` // of the document that runs
+	Nack          *Nack    `json:"nack,omitempty"`
+	UnknownFields []string `json:"unknownFields,omitempty"` // ignored fields of the running document
+
+	Ready    bool `json:"ready"`
+	Draining bool `json:"draining"`
+
+	Connections Connections `json:"connections"`
+	Events      Events      `json:"events"`
+	Queue       Queue       `json:"queue"`
+	Replay      Replay      `json:"replay"`
+	// Latency is event in this pod's log → last byte handed to the socket, on
+	// one clock, since the pod's start.
+	Latency Histogram `json:"latency"`
+}
+
+// Nack is the newest document that the pod refused; the one before it runs on.
+// It is absent again once a newer document runs.
+type Nack struct {
+	Serial   int64     `json:"serial"`
+	Revision string    `json:"revision"`
+	Message  string    `json:"message"`
+	Time     time.Time `json:"time"`
+}
+
+// Connections counts streams.
+type Connections struct {
+	Active   int    `json:"active"`
+	Opened   uint64 `json:"opened"`
+	Rejected uint64 `json:"rejected"`
+	// Lost counts streams that the pod ended or lost unasked: write error or
+	// timeout, slow, overload. Never drain, age, or a close by the client.
+	Lost uint64 `json:"lost"`
+}
+
+// Events counts events on their way in and out.
+type Events struct {
+	Published       uint64 `json:"published"`
+	PublishFailed   uint64 `json:"publishFailed"` // answered 5xx
+	PublishRejected uint64 `json:"publishRejected"`
+	Delivered       uint64 `json:"delivered"`
+	DeliveryFailed  uint64 `json:"deliveryFailed"` // writes that ended in an error, in events
+	Dropped         uint64 `json:"dropped"`        // skipped by the slow-consumer policy
+}
+
+// Queue tells how far clients lag behind the log.
+type Queue struct {
+	// LagPercent is the mean over clients of lag ÷ limit, 0..100, by whichever
+	// limit (events, bytes, age) is nearest.
+	LagPercent float64 `json:"lagPercent"`
+	Slow       int     `json:"slow"` // clients over half of a limit
+}
+
+// Replay tells what reconnecting clients can still be given.
+type Replay struct {
+	HeldSeconds float64 `json:"heldSeconds"` // age of the oldest event kept
+	Events      int     `json:"events"`
+	Bytes       int64   `json:"bytes"`
+	// Short: events younger than replay.ttl had to go for lack of memory.
+	Short bool `json:"short"`
+}
