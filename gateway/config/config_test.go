@@ -1,0 +1,216 @@
+package config
+
+import (
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestDefaultsAreValidAndSurviveTheRoundTrip(t *testing.T) {
+	cold, hot := Default()
+	d := Document{Serial: 1, Stable: Revision{Name: "7d4b9c6f58", Hot: hot}}
+	if err := d.Validate(); err != nil {
+		t.Errorf("default document: %v", err)
+	}
+	if err := cold.Validate(); err != nil {
+		t.Errorf("default cold document: %v", err)
+	}
+	roundTrip(t, d)
+	roundTrip(t, cold)
+}
+
+func TestEveryFieldSurvivesTheRoundTrip(t *testing.T) {
+	var d Document
+	fill(reflect.ValueOf(&d).Elem(), new(int64))
+	roundTrip(t, d)
+	var c Cold
+	fill(reflect.ValueOf(&c).Elem(), new(int64))
+	roundTrip(t, c)
+}
+
+// fill sets each leaf to another non-zero value, so that a field that the
+// codec forgets or mixes up shows.
+func fill(v reflect.Value, n *int64) {
+	*n++
+	if v.Type() == reflect.TypeFor[time.Duration]() {
+		v.SetInt(*n * int64(time.Millisecond) * 1001)
+		return
+	}
+	switch v.Kind() {
+	case reflect.Struct:
+		for i := range v.NumField() {
+			fill(v.Field(i), n)
+		}
+	case reflect.Slice:
+		v.Set(reflect.MakeSlice(v.Type(), 2, 2))
+		fill(v.Index(0), n)
+		fill(v.Index(1), n)
+	case reflect.String:
+		v.SetString("value " + strings.Repeat("x", int(*n)))
+	default:
+		v.SetInt(*n)
+	}
+}
+
+func roundTrip[T Document | Cold](t *testing.T, want T) {
+	t.Helper()
+	data, err := Encode(want)
+	if err != nil {
+		t.Fatalf("Encode: %v", err)
+	}
+	got, unknown, err := Decode[T](data)
+	if err != nil || unknown != nil {
+		t.Fatalf("Decode(%s): %v, unknown %q", data, err, unknown)
+	}
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("round trip through %s:\n got %+v\nwant %+v", data, got, want)
+	}
+}
+
+func TestDurationsAreWrittenForPeople(t *testing.T) {
+	_, hot := Default()
+	data, err := Encode(Document{Serial: 3, Stable: Revision{Name: "a", Hot: hot}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{`"window":"50ms"`, `"ttl":"5m"`, `"maxAge":"2h"`, `"serial":3`, `"audiences":["streamgateway.io"]`} {
+		if !strings.Contains(string(data), want) {
+			t.Errorf("%s does not hold %s", data, want)
+		}
+	}
+	if _, err := Encode(Document{Stable: Revision{Hot: Hot{Batching: Batching{Window: time.Microsecond}}}}); err == nil {
+		t.Error("Encode took a window that it cannot write")
+	}
+}
+
+func TestAbsentFieldsHaveDefaultsAndUnknownOnesAreReported(t *testing.T) {
+	d, unknown, err := Decode[Document]([]byte(`{"serial":4,"candidate":{},"stable":{"revision":"r","hot":{"batching":{"window":"80ms","colour":1}}}}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, want := Default()
+	want.Batching.Window = 80 * time.Millisecond
+	if !reflect.DeepEqual(d.Stable.Hot, want) {
+		t.Errorf("got %+v, want %+v", d.Stable.Hot, want)
+	}
+	if !reflect.DeepEqual(unknown, []string{"candidate", "stable.hot.batching.colour"}) {
+		t.Errorf("unknown fields %q", unknown)
+	}
+}
+
+func TestDecodeNamesEveryFaultByItsPath(t *testing.T) {
+	_, _, err := Decode[Document]([]byte(`{"serial":1.5,"stable":{"revision":7,"hot":{"batching":{"window":50,"maxEvents":"many"},"queue":{"maxLag":"-5s"},"features":{}}}}`))
+	if err == nil {
+		t.Fatal("accepted")
+	}
+	for _, want := range []string{
+		"serial: 1.5 is not a whole number", "stable.revision: 7 is not a string",
+		`stable.hot.batching.window: 50 is not a duration such as "50ms"`,
+		`stable.hot.batching.maxEvents: "many" is not a whole number`,
+		`stable.hot.queue.maxLag: "-5s" is not a duration`, "stable.hot.features: {} is not a list",
+	} {
+		if !strings.Contains(err.Error(), want) {
+			t.Errorf("%q is missing in:\n%v", want, err)
+		}
+	}
+	for _, text := range []string{``, `[]`, `null 1`, `{"serial":1}{}`, `{"serial":99999999999999999999}`} {
+		if _, _, err := Decode[Document]([]byte(text)); err == nil {
+			t.Errorf("%s accepted", text)
+		}
+	}
+}
+
+func TestValidateSaysFieldValueBoundAndWhatToChange(t *testing.T) {
+	cases := map[string]struct {
+		change func(*Hot)
+		want   string
+	}{
+		"a window longer than the heartbeat": {func(h *Hot) { h.Batching.Window = 20 * time.Second },
+			"stable.hot.batching.window: 20s is not shorter than connections.heartbeat (15s); shorten the window"},
+		"a negative window":         {func(h *Hot) { h.Batching.Window = -1 }, "stable.hot.batching.window: -1ns is not between 0s and 1m0s"},
+		"a batch of nothing":        {func(h *Hot) { h.Batching.MaxEvents = 0 }, "stable.hot.batching.maxEvents: 0 is not between 1 and"},
+		"a queue under one batch":   {func(h *Hot) { h.Queue.MaxBytes = 1 << 10 }, "stable.hot.queue.maxBytes: 1024 is below batching.maxBytes (262144)"},
+		"fewer events than a batch": {func(h *Hot) { h.Queue.MaxEvents = 99 }, "stable.hot.queue.maxEvents: 99 is below batching.maxEvents (100)"},
+		"an unknown policy":         {func(h *Hot) { h.Queue.SlowConsumerPolicy = "Panic" }, `stable.hot.queue.slowConsumerPolicy: "Panic" is not known; use one of ["Conflate" "DropWithGap" "Disconnect"]`},
+		"a tiny log":                {func(h *Hot) { h.Replay.MaxBytes = 1 }, "stable.hot.replay.maxBytes: 1 is not between 1048576 and"},
+		"patterns over the total":   {func(h *Hot) { h.Connections.MaxPatterns = 101 }, "stable.hot.connections.maxPatterns: 101 is not between 0 and 100"},
+		"no heartbeat":              {func(h *Hot) { h.Connections.Heartbeat = 0 }, "stable.hot.connections.heartbeat: 0s is not between 100ms and 1h0m0s"},
+		"reviews without audience":  {func(h *Hot) { h.Publishers.Audiences = nil }, "stable.hot.publishers.audiences: 0 is not between 1 and 8"},
+		"a flag twice":              {func(h *Hot) { h.Features = []Feature{{Name: "a", Mode: Enabled}, {Name: "a", Mode: Disabled}} }, `stable.hot.features[1].name: "a" stands there twice`},
+		"a flag for 101 percent":    {func(h *Hot) { h.Features = []Feature{{Name: "a", Mode: Percent, Percent: 101}} }, "stable.hot.features[0].percent: 101 is not between 0 and 100"},
+		"a flag that breaks a line": {func(h *Hot) { h.Features = []Feature{{Name: "a\nb", Mode: Enabled}} }, `stable.hot.features[0].name: "a\nb" is not 1 to 63 letters`},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			_, hot := Default()
+			c.change(&hot)
+			err := Document{Serial: 1, Stable: Revision{Hot: hot}}.Validate()
+			if err == nil || !strings.Contains(err.Error(), c.want) {
+				t.Errorf("got %v, want %q", err, c.want)
+			}
+		})
+	}
+	if err := (Document{}).Validate(); err == nil || !strings.Contains(err.Error(), "serial: 0 is not between 1 and") {
+		t.Errorf("a document without serial: %v", err)
+	}
+}
+
+func TestColdPortsMustDifferAndDrainMustFit(t *testing.T) {
+	cold, _ := Default()
+	cold.Observability.AdminPort = cold.Listener.Port
+	cold.Drain.ReconnectSpread = cold.Drain.Timeout + time.Second
+	err := cold.Validate()
+	for _, want := range []string{"observability.adminPort: 8080 is listener.port as well", "drain.reconnectSpread: 31s is not between 0s and 30s"} {
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("got %v, want %q", err, want)
+		}
+	}
+}
+
+func TestDurationFormIsTheOneOfTheCustomResource(t *testing.T) {
+	for text, want := range map[string]time.Duration{
+		"50ms": 50 * time.Millisecond, "0s": 0, "0ms": 0, "1h30m": 90 * time.Minute, "5m": 5 * time.Minute,
+		"1h1m1s1ms": time.Hour + time.Minute + time.Second + time.Millisecond,
+	} {
+		if got, err := ParseDuration(text); err != nil || got != want {
+			t.Errorf("ParseDuration(%q) = %v, %v; want %v", text, got, err, want)
+		}
+	}
+	for _, text := range []string{"", "5", "1d", "1.5s", "-1s", "s", "123456s", "1s1s1s1s1s", "1 s", "1S", strings.Repeat("9", 99)} {
+		if got, err := ParseDuration(text); err == nil {
+			t.Errorf("ParseDuration(%q) = %v", text, got)
+		}
+	}
+}
+
+func FuzzDecodeNeverPanicsAndIsStable(f *testing.F) {
+	_, hot := Default()
+	seed, err := Encode(Document{Serial: 1, Stable: Revision{Name: "r", Hot: hot}})
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(seed)
+	f.Add([]byte(`{"serial":2,"stable":{"hot":{"features":[{"name":"x","mode":"Percent","percent":5}],"publishers":{"audiences":[]}}}}`))
+	f.Add([]byte(`{"stable":null,"serial":"1"}`))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		d, _, err := Decode[Document](data)
+		if err != nil || d.Validate() != nil {
+			return
+		}
+		again, err := Encode(d)
+		if err != nil {
+			t.Fatalf("a valid document cannot be written: %v", err)
+		}
+		if len(d.Stable.Hot.Publishers.Audiences) == 0 {
+			return // an empty list is written as none, which reads as the default
+		}
+		back, unknown, err := Decode[Document](again)
+		if err != nil || unknown != nil {
+			t.Fatalf("Decode(%s): %v, unknown %q", again, err, unknown)
+		}
+		if text, err := Encode(back); err != nil || string(text) != string(again) {
+			t.Fatalf("not stable: %s then %s (%v)", again, text, err)
+		}
+	})
+}

@@ -1,0 +1,195 @@
+package config
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// Validate refuses a document that would break the engine; a document that is
+// merely unwise is the business of the custom resource's schema. All faults are
+// named at once, each with field, value, bound and what to change, and reach
+// the user's status word for word.
+func (d Document) Validate() error {
+	c := check{}
+	within(&c, "serial", d.Serial, 1, 1<<53, "the writer counts up from 1")
+	c.hot("stable.hot.", d.Stable.Hot)
+	return c.result()
+}
+
+// Validate refuses a cold document that a pod could not start with.
+func (c Cold) Validate() error {
+	v := check{}
+	within(&v, "listener.port", c.Listener.Port, 1, 65535, "use a free port, as a rule 8080")
+	within(&v, "observability.adminPort", c.Observability.AdminPort, 1, 65535, "use a free port, as a rule 9090")
+	if c.Listener.Port == c.Observability.AdminPort {
+		v.fail("observability.adminPort", c.Observability.AdminPort, "is listener.port as well", "give the admin port a number of its own")
+	}
+	v.duration("drain.timeout", c.Drain.Timeout, 0, time.Hour)
+	v.duration("drain.preStopDelay", c.Drain.PreStopDelay, 0, time.Minute)
+	v.duration("drain.reconnectSpread", c.Drain.ReconnectSpread, 0, c.Drain.Timeout)
+	return v.result()
+}
+
+// Validate is the rule for a hot section that stands alone, as a gateway run by
+// hand has it.
+func (h Hot) Validate() error {
+	c := check{}
+	c.hot("", h)
+	return c.result()
+}
+
+// Bounds of the engine. The schema of the custom resource is narrower; these
+// are what no caller may cross.
+const (
+	maxWindow         = time.Minute
+	minReplayBytes    = 1 << 20 // bytes; the log is evicted in chunks of about 300 KiB
+	maxReplayBytes    = 1 << 40
+	maxReplayTTL      = 7 * 24 * time.Hour
+	maxConnections    = 1_000_000
+	maxSubscriptions  = 1000
+	maxLag            = time.Hour
+	minHeartbeat      = 100 * time.Millisecond
+	maxHeartbeat      = time.Hour
+	maxStreamAge      = 7 * 24 * time.Hour
+	maxRetry          = time.Hour
+	maxReviewCacheTTL = time.Hour
+	maxFeatures       = 64
+	maxFeatureName    = 63 // bytes
+	maxAudiences      = 8
+)
+
+func (c *check) hot(path string, h Hot) {
+	c.batching(path+"batching.", h.Batching)
+	c.queue(path+"queue.", h.Queue)
+	c.replay(path+"replay.", h.Replay)
+	c.connections(path+"connections.", h.Connections)
+	c.publishers(path+"publishers.", h.Publishers)
+	c.features(path+"features", h.Features)
+	if h.Batching.Window >= h.Connections.Heartbeat {
+		c.fail(path+"batching.window", h.Batching.Window,
+			fmt.Sprintf("is not shorter than connections.heartbeat (%s)", h.Connections.Heartbeat),
+			"shorten the window or lengthen the heartbeat")
+	}
+	if h.Queue.MaxEvents < h.Batching.MaxEvents {
+		c.fail(path+"queue.maxEvents", h.Queue.MaxEvents,
+			fmt.Sprintf("is below batching.maxEvents (%d)", h.Batching.MaxEvents),
+			"a client that waits for one full batch would be slow; raise the queue or lower the batch")
+	}
+	if h.Queue.MaxBytes < h.Batching.MaxBytes {
+		c.fail(path+"queue.maxBytes", h.Queue.MaxBytes,
+			fmt.Sprintf("is below batching.maxBytes (%d)", h.Batching.MaxBytes),
+			"a client that waits for one full batch would be slow; raise the queue or lower the batch")
+	}
+}
+
+func (c *check) batching(path string, b Batching) {
+	c.duration(path+"window", b.Window, 0, maxWindow)
+	within(c, path+"maxEvents", b.MaxEvents, 1, 1_000_000, "1 sends every event alone")
+	within(c, path+"maxBytes", b.MaxBytes, 1, 64<<20, "bytes before compression; 262144 is the default")
+}
+
+func (c *check) queue(path string, q Queue) {
+	within(c, path+"maxEvents", q.MaxEvents, 1, 100_000_000, "events that a client may lag; 10000 is the default")
+	within(c, path+"maxBytes", q.MaxBytes, 1, maxReplayBytes, "bytes that a client may lag; 8388608 is the default")
+	c.duration(path+"maxLag", q.MaxLag, time.Millisecond, maxLag)
+	oneOf(c, path+"slowConsumerPolicy", q.SlowConsumerPolicy, PolicyConflate, PolicyDropWithGap, PolicyDisconnect)
+}
+
+func (c *check) replay(path string, r Replay) {
+	oneOf(c, path+"mode", r.Mode, Enabled, Disabled)
+	c.duration(path+"ttl", r.TTL, time.Millisecond, maxReplayTTL)
+	within(c, path+"maxBytes", r.MaxBytes, minReplayBytes, maxReplayBytes, "set mode Disabled to turn resuming off")
+}
+
+func (c *check) connections(path string, n Connections) {
+	within(c, path+"maxPerPod", n.MaxPerPod, 1, maxConnections, "streams of one pod")
+	within(c, path+"maxPerAddress", n.MaxPerAddress, 0, maxConnections, "0 does not limit by address")
+	within(c, path+"maxSubscriptions", n.MaxSubscriptions, 1, maxSubscriptions, "channels and patterns of one stream")
+	within(c, path+"maxPatterns", n.MaxPatterns, 0, n.MaxSubscriptions, "at most connections.maxSubscriptions; 0 refuses patterns")
+	c.duration(path+"heartbeat", n.Heartbeat, minHeartbeat, maxHeartbeat)
+	c.duration(path+"writeTimeout", n.WriteTimeout, time.Millisecond, maxLag)
+	c.duration(path+"maxAge", n.MaxAge, time.Second, maxStreamAge)
+	c.duration(path+"retry", n.Retry, time.Millisecond, maxRetry)
+	within(c, path+"retryJitterPercent", n.RetryJitterPercent, 0, 100, "percent of connections.retry")
+}
+
+func (c *check) publishers(path string, p Publishers) {
+	oneOf(c, path+"mode", p.Mode, ModeKubernetes, ModeAnonymous)
+	c.duration(path+"cacheTTL", p.CacheTTL, 0, maxReviewCacheTTL)
+	if p.Mode == ModeKubernetes {
+		within(c, path+"audiences", len(p.Audiences), 1, maxAudiences,
+			`list what tokens must be made for, as a rule ["streamgateway.io"]`)
+	}
+	for i, a := range p.Audiences {
+		if a == "" || len(a) > 253 {
+			c.fail(fmt.Sprintf("%saudiences[%d]", path, i), a, "is empty or over 253 bytes", "name an audience")
+		}
+	}
+}
+
+func (c *check) features(path string, list []Feature) {
+	within(c, path, len(list), 0, maxFeatures, "flags")
+	seen := map[string]bool{}
+	for i, f := range list {
+		at := fmt.Sprintf("%s[%d].", path, i)
+		if !featureName(f.Name) {
+			c.fail(at+"name", f.Name, "is not 1 to 63 letters, digits, '-', '_' or '.'", "rename the feature")
+		}
+		if seen[f.Name] {
+			c.fail(at+"name", f.Name, "stands there twice", "keep one of the two")
+		}
+		seen[f.Name] = true
+		oneOf(c, at+"mode", f.Mode, Enabled, Disabled, Percent)
+		within(c, at+"percent", f.Percent, 0, 100, "percent of clients, with mode Percent")
+		if f.StickyBy != "" {
+			oneOf(c, at+"stickyBy", f.StickyBy, Client, Session)
+		}
+	}
+}
+
+func featureName(name string) bool {
+	if name == "" || len(name) > maxFeatureName {
+		return false
+	}
+	for _, r := range []byte(name) {
+		switch {
+		case 'a' <= r && r <= 'z', 'A' <= r && r <= 'Z', '0' <= r && r <= '9', r == '-', r == '_', r == '.':
+		default:
+			return false
+		}
+	}
+	return true
+}
+
+// check gathers faults.
+type check struct{ faults []error }
+
+func (c *check) result() error { return errors.Join(c.faults...) }
+
+func (c *check) fail(path string, value any, what, change string) {
+	if text, ok := value.(string); ok {
+		value = fmt.Sprintf("%q", clip(text))
+	}
+	c.faults = append(c.faults, fmt.Errorf("%s: %v %s; %s", path, value, what, change))
+}
+
+func (c *check) duration(path string, d, least, most time.Duration) {
+	within(c, path, d, least, most, "write it like 50ms, 30s or 5m")
+}
+
+func within[T cmp.Ordered](c *check, path string, value, least, most T, change string) {
+	if value < least || value > most {
+		c.fail(path, value, fmt.Sprintf("is not between %v and %v", least, most), change)
+	}
+}
+
+func oneOf(c *check, path, value string, known ...string) {
+	for _, k := range known {
+		if value == k {
+			return
+		}
+	}
+	c.fail(path, value, "is not known", fmt.Sprintf("use one of %q", known))
+}
