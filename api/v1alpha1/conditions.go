@@ -1,0 +1,112 @@
+package v1alpha1
+
+// Condition types. All have positive polarity but Reconciling and Stalled,
+// which are never both True.
+const (
+	// ConditionReady: what spec asks for is live. Unknown while it rolls out.
+	ConditionReady = "Ready"
+	// ConditionAccepted: spec is one that the operator can act on.
+	ConditionAccepted = "Accepted"
+	// ConditionProgrammed: the objects exist and every ready pod runs the
+	// wanted config and template.
+	ConditionProgrammed = "Programmed"
+	// ConditionAvailable: traffic is served.
+	ConditionAvailable = "Available"
+	// ConditionHealthy: the pods' numbers are within bounds.
+	ConditionHealthy = "Healthy"
+	// ConditionReconciling: the operator is at work.
+	ConditionReconciling = "Reconciling"
+	// ConditionStalled: the operator cannot go on without a change.
+	ConditionStalled = "Stalled"
+)
+
+// Reasons of more than one condition.
+const (
+	// ReasonPending: not known yet.
+	ReasonPending = "Pending"
+	// ReasonStalled: see the condition Stalled.
+	ReasonStalled = "Stalled"
+	// ReasonNameCollision: an object of this name belongs to somebody else.
+	ReasonNameCollision = "NameCollision"
+	// ReasonQuotaExceeded: a ResourceQuota refused an object.
+	ReasonQuotaExceeded = "QuotaExceeded"
+	// ReasonForbidden: the operator lacks a right.
+	ReasonForbidden = "Forbidden"
+	// ReasonProgressDeadlineExceeded: no progress for five minutes.
+	ReasonProgressDeadlineExceeded = "ProgressDeadlineExceeded"
+)
+
+// Reasons of Ready.
+const (
+	ReasonReady         = "Ready"
+	ReasonNotAccepted   = "NotAccepted"
+	ReasonNotProgrammed = "NotProgrammed"
+	ReasonUnavailable   = "Unavailable"
+	ReasonUnhealthy     = "Unhealthy"
+	ReasonDeleting      = "Deleting"
+	ReasonRollingOut    = "RollingOut"
+)
+
+// Reasons of Accepted.
+const (
+	ReasonAccepted = "Accepted"
+)
+
+// Reasons of Programmed.
+const (
+	ReasonProgrammed = "Programmed"
+	// ReasonAdmissionDenied: an admission plug-in refused an object.
+	ReasonAdmissionDenied = "AdmissionDenied"
+	// ReasonAddressNotAssigned: the load balancer has no address yet.
+	ReasonAddressNotAssigned = "AddressNotAssigned"
+	// ReasonConfigRejected: a pod refused the config and runs the one before.
+	ReasonConfigRejected = "ConfigRejected"
+	// ReasonConfigNotAcked: a ready pod has not answered for 10 s.
+	ReasonConfigNotAcked = "ConfigNotAcked"
+)
+
+// Reasons of Available.
+const (
+	ReasonMinimumPodsReady = "MinimumPodsReady"
+	ReasonNoPodsReady      = "NoPodsReady"
+	ReasonBelowMinimum     = "BelowMinimum"
+	ReasonImagePullFailed  = "ImagePullFailed"
+	ReasonPodsCrashing     = "PodsCrashing"
+	ReasonUnschedulable    = "Unschedulable"
+	ReasonScaledToZero     = "ScaledToZero"
+)
+
+// Reasons of Healthy.
+const (
+	ReasonWithinThresholds = "WithinThresholds"
+	// ReasonIdle: no stream and no event.
+	ReasonIdle           = "Idle"
+	ReasonErrorRateHigh  = "ErrorRateHigh"
+	ReasonDropRateHigh   = "DropRateHigh"
+	ReasonLatencyHigh    = "LatencyHigh"
+	ReasonQueueFull      = "QueueFull"
+	ReasonReconnectStorm = "ReconnectStorm"
+	// ReasonReplayWindowShort: events had to leave the replay buffer before
+	// replay.ttl for lack of room.
+	ReasonReplayWindowShort = "ReplayWindowShort"
+	// ReasonInsufficientTraffic: too few events to judge.
+	ReasonInsufficientTraffic = "InsufficientTraffic"
+	// ReasonMetricsStale: no pod has answered lately.
+	ReasonMetricsStale = "MetricsStale"
+)
+
+// Reasons of Reconciling.
+const (
+	ReasonNewRevision = "NewRevision"
+	ReasonPushing     = "Pushing"
+	ReasonScaling     = "Scaling"
+	ReasonRetrying    = "Retrying"
+	ReasonDraining    = "Draining"
+	ReasonUpToDate    = "UpToDate"
+)
+
+// Reasons of Stalled.
+const (
+	ReasonNotStalled  = "NotStalled"
+	ReasonInvalidSpec = "InvalidSpec"
+)

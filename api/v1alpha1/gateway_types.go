@@ -1,0 +1,172 @@
+package v1alpha1
+
+import corev1 "k8s.io/api/core/v1"
+
+// Gateway is the pods of a StreamGateway.
+type Gateway struct {
+	// image is the image of the gateway container, 1 to 512 characters. Absent:
+	// the operator's built-in image, resolved once when the pods are made, so
+	// that an upgrade of the operator restarts no pod. Effect: restart (new
+	// pods take over, then the old ones drain).
+	// +streamgateway:class=restart
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=512
+	// +optional
+	Image string `json:"image,omitempty"`
+
+	// imagePullPolicy is Always, IfNotPresent or Never, as on a container.
+	// Absent: what Kubernetes chooses for the image's tag. Effect: restart.
+	// +streamgateway:class=restart
+	// +kubebuilder:validation:Enum=Always;IfNotPresent;Never
+	// +optional
+	ImagePullPolicy corev1.PullPolicy `json:"imagePullPolicy,omitempty"`
+
+	// imagePullSecrets name at most 8 Secrets, in this namespace, that the node
+	// uses to pull the image. Effect: restart.
+	// +streamgateway:class=restart
+	// +listType=map
+	// +listMapKey=name
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=8
+	// +optional
+	ImagePullSecrets []SecretReference `json:"imagePullSecrets,omitempty"`
+
+	// replicas is the number of pods. Default 1; 0 or 1, since events are kept
+	// in the memory of one pod; 0 serves nobody and keeps the settings. It is
+	// the path of the scale subresource, so leave it out of manifests when
+	// `kubectl scale` or an autoscaler sets it. Effect: at once.
+	// +streamgateway:class=outside
+	// +kubebuilder:default=1
+	// +kubebuilder:validation:Minimum=0
+	// +kubebuilder:validation:Maximum=500
+	// +optional
+	Replicas *int32 `json:"replicas,omitempty"`
+
+	// resources are the requests and limits of the gateway container. Default:
+	// requests of 100m CPU and 256Mi memory, a limit of 768Mi memory. The Go
+	// runtime is told to keep to 80 % of the memory limit (the kernel charges
+	// socket buffers to the same limit), and replay.maxBytes may take at most
+	// 60 % of it. claims is refused. Effect: restart.
+	// +streamgateway:class=restart
+	// +kubebuilder:default={requests: {cpu: "100m", memory: "256Mi"}, limits: {memory: "768Mi"}}
+	// +optional
+	Resources *corev1.ResourceRequirements `json:"resources,omitempty"`
+
+	// disruptionBudget Enabled (default) keeps a PodDisruptionBudget while
+	// there is more than one pod: one pod at a time may be evicted (25 % above
+	// 4 replicas). Disabled: none. Effect: at once.
+	// +streamgateway:class=outside
+	// +kubebuilder:default=Enabled
+	// +optional
+	DisruptionBudget Switch `json:"disruptionBudget,omitempty"`
+}
+
+// SecretReference names a Secret in the namespace of the StreamGateway.
+type SecretReference struct {
+	// name is the name of the Secret, 1 to 253 characters.
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	// +required
+	Name string `json:"name,omitempty"`
+}
+
+// Listener is where subscribers and publishers connect.
+type Listener struct {
+	// port is the container port for subscribers and publishers. Default 8080;
+	// 1024 to 65535, but not 9090, the pods' admin port. Effect: restart.
+	// +streamgateway:class=restart
+	// +kubebuilder:default=8080
+	// +kubebuilder:validation:Minimum=1024
+	// +kubebuilder:validation:Maximum=65535
+	// +optional
+	Port int32 `json:"port,omitempty"`
+
+	// service describes the Service in front of the pods; it has the name of
+	// the StreamGateway. Changes apply at once and restart nothing.
+	// +kubebuilder:default={}
+	// +optional
+	Service *Service `json:"service,omitempty"`
+}
+
+// ServiceType is how a Service is reached.
+//
+// +kubebuilder:validation:Enum=ClusterIP;NodePort;LoadBalancer
+type ServiceType string
+
+// Values of ServiceType, as on a Kubernetes Service.
+const (
+	// ServiceClusterIP is reached from inside the cluster only.
+	ServiceClusterIP ServiceType = "ClusterIP"
+	// ServiceNodePort opens a port of every node as well.
+	ServiceNodePort ServiceType = "NodePort"
+	// ServiceLoadBalancer asks the cloud for a load balancer as well.
+	ServiceLoadBalancer ServiceType = "LoadBalancer"
+)
+
+// TrafficPolicy says which pods a node hands outside traffic to.
+//
+// +kubebuilder:validation:Enum=Cluster;Local
+type TrafficPolicy string
+
+// Values of TrafficPolicy, as on a Kubernetes Service.
+const (
+	// TrafficCluster uses pods on any node; pods see a node's address.
+	TrafficCluster TrafficPolicy = "Cluster"
+	// TrafficLocal uses pods on the same node; pods see the client's address.
+	TrafficLocal TrafficPolicy = "Local"
+)
+
+// Service is the Service in front of the pods.
+type Service struct {
+	// type is how the Service is reached: ClusterIP (default) from inside the
+	// cluster, NodePort through a port of every node, LoadBalancer through the
+	// cloud. Effect: at once.
+	// +streamgateway:class=outside
+	// +kubebuilder:default=ClusterIP
+	// +optional
+	Type ServiceType `json:"type,omitempty"`
+
+	// port is the port of the Service. Default 80; 1 to 65535. Effect: at once.
+	// +streamgateway:class=outside
+	// +kubebuilder:default=80
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=65535
+	// +optional
+	Port int32 `json:"port,omitempty"`
+
+	// nodePort fixes the port on the nodes, 1 to 65535 and inside the cluster's
+	// node port range. Absent: the cluster chooses. Needs type NodePort or
+	// LoadBalancer. Effect: at once.
+	// +streamgateway:class=outside
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=65535
+	// +optional
+	NodePort int32 `json:"nodePort,omitempty"`
+
+	// loadBalancerClass chooses an implementation of load balancers, as on a
+	// Service, 1 to 253 characters. Absent: the cluster's default. Needs type
+	// LoadBalancer; a Service does not allow to change it later. Effect: at
+	// once.
+	// +streamgateway:class=outside
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	// +optional
+	LoadBalancerClass string `json:"loadBalancerClass,omitempty"`
+
+	// externalTrafficPolicy Cluster (default) spreads outside traffic over all
+	// pods; Local keeps it on the node it came to, so that pods see the
+	// client's address, which connections.maxPerAddress counts. Of no effect
+	// with type ClusterIP. Effect: at once.
+	// +streamgateway:class=outside
+	// +kubebuilder:default=Cluster
+	// +optional
+	ExternalTrafficPolicy TrafficPolicy `json:"externalTrafficPolicy,omitempty"`
+
+	// annotations are set on the Service, at most 32: what load balancers and
+	// meshes read. Effect: at once.
+	// +streamgateway:class=outside
+	// +kubebuilder:validation:MinProperties=1
+	// +kubebuilder:validation:MaxProperties=32
+	// +optional
+	Annotations map[string]string `json:"annotations,omitempty"`
+}
