@@ -1,0 +1,134 @@
+package v1alpha1_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+)
+
+// bound is the range of one field: the nearest values outside and inside.
+type bound struct {
+	path                          string
+	below, lowest, highest, above any
+	message                       string // of a refusal; empty: the schema's own
+	lowestWith, highestWith       fields // other fields that the inside values need
+}
+
+func bounds() []bound {
+	limit := fields{"gateway.resources.limits.memory": "32Gi"}
+	nodePort := fields{"listener.service.type": "NodePort"}
+	number := func(path string, lowest, highest int64) bound {
+		return bound{path: path, below: lowest - 1, lowest: lowest, highest: highest, above: highest + 1}
+	}
+	between := func(path string, below, lowest, highest, above any) bound {
+		return bound{path: path, below: below, lowest: lowest, highest: highest, above: above, message: fmt.Sprintf("must be between %v and %v", lowest, highest)}
+	}
+	with := func(b bound, lowest, highest fields) bound {
+		b.lowestWith, b.highestWith = lowest, highest
+		return b
+	}
+	replicas := number("gateway.replicas", 0, 500)
+	replicas.highest = int64(1) // while events are kept in memory
+	ttl := between("replay.ttl", "999ms", "1s", "24h", "24h1ms")
+	ttl.highest = "1h" // while events are kept in memory
+	return []bound{
+		replicas,
+		number("listener.port", 1024, 65535),
+		number("listener.service.port", 1, 65535),
+		with(number("listener.service.nodePort", 1, 65535), nodePort, nodePort),
+		between("batching.window", nil, "0ms", "5s", "5001ms"),
+		with(number("batching.maxEvents", 1, 10000), nil, nil),
+		with(between("batching.maxBytes", int64(1023), "1Ki", "4Mi", int64(4<<20+1)), nil, nil),
+		with(number("queue.maxEvents", 1, 1000000), fields{"batching.maxEvents": int64(1)}, nil),
+		with(between("queue.maxBytes", int64(4<<10-1), "4Ki", "1Gi", int64(1<<30+1)), fields{"batching.maxBytes": "1Ki"}, nil),
+		between("queue.maxLag", "999ms", "1s", "10m", "10m1ms"),
+		with(ttl, fields{"replay.mode": "Disabled"}, nil),
+		with(between("replay.maxBytes", int64(1<<20-1), "1Mi", "16Gi", int64(16<<30+1)), nil, limit),
+		number("connections.maxPerPod", 1, 200000),
+		number("connections.maxPerAddress", 1, 100000),
+		with(number("connections.maxSubscriptions", 1, 1000), fields{"connections.maxPatterns": int64(1)}, nil),
+		with(number("connections.maxPatterns", 0, 1000), nil, fields{"connections.maxSubscriptions": int64(1000)}),
+		between("connections.heartbeat", "999ms", "1s", "5m", "5m1ms"),
+		between("connections.writeTimeout", "499ms", "500ms", "5m", "5m1ms"),
+		between("connections.maxAge", "59s", "1m", "24h", "24h1ms"),
+		between("connections.retry", "99ms", "100ms", "5m", "5m1ms"),
+		number("connections.retryJitterPercent", 0, 100),
+	}
+}
+
+func TestBoundsHoldOnBothSides(t *testing.T) {
+	for _, b := range bounds() {
+		t.Run(b.path, func(t *testing.T) {
+			for _, outside := range []any{b.below, b.above} {
+				if outside == nil {
+					continue
+				}
+				message := b.message
+				if message == "" {
+					message = map[bool]string{true: "should be greater than or equal to", false: "should be less than or equal to"}[outside == b.below]
+				}
+				refused(t, try(gateway(t, "prices", fields{b.path: outside})), "spec."+b.path, message)
+			}
+			for _, inside := range []struct {
+				value any
+				with  fields
+			}{{b.lowest, b.lowestWith}, {b.highest, b.highestWith}} {
+				if err := try(gateway(t, "prices", inside.with, fields{b.path: inside.value})); err != nil {
+					t.Errorf("%v: %v", inside.value, err)
+				}
+			}
+		})
+	}
+}
+
+func TestValuesOfAnotherKindAreRefused(t *testing.T) {
+	many := make([]any, 33)
+	secrets := make([]any, 9)
+	for i := range many {
+		many[i] = map[string]any{"name": fmt.Sprintf("f%d", i)}
+	}
+	for i := range secrets {
+		secrets[i] = map[string]any{"name": fmt.Sprintf("s%d", i)}
+	}
+	annotations := map[string]any{}
+	for i := range 33 {
+		annotations[fmt.Sprintf("example.com/a%d", i)] = "x"
+	}
+	feature := func(key string, value any) fields {
+		f := map[string]any{"name": "ticker"}
+		f[key] = value
+		return fields{"features": []any{f}}
+	}
+	for name, c := range map[string]struct {
+		spec          fields
+		path, message string
+	}{
+		"days":                          {fields{"replay.ttl": "1d"}, "spec.replay.ttl", "should match"},
+		"a fraction":                    {fields{"batching.window": "1.5s"}, "spec.batching.window", "should match"},
+		"a negative time":               {fields{"batching.window": "-5ms"}, "spec.batching.window", "should match"},
+		"a duration without unit":       {fields{"batching.window": "50"}, "spec.batching.window", "should match"},
+		"a duration of five parts":      {fields{"connections.maxAge": "1h1m1s1ms1ms"}, "spec.connections.maxAge", "should match"},
+		"a size that is none":           {fields{"queue.maxBytes": "8MB"}, "spec.queue.maxBytes", "should match"},
+		"an empty image":                {fields{"gateway.image": ""}, "spec.gateway.image", "should be at least 1 chars long"},
+		"a long image":                  {fields{"gateway.image": strings.Repeat("i", 513)}, "spec.gateway.image", "may not be more than 512 bytes"},
+		"a pull policy that is none":    {fields{"gateway.imagePullPolicy": "Sometimes"}, "spec.gateway.imagePullPolicy", "Unsupported value"},
+		"nine pull secrets":             {fields{"gateway.imagePullSecrets": secrets}, "spec.gateway.imagePullSecrets", "must have at most 8 items"},
+		"a disruption budget as bool":   {fields{"gateway.disruptionBudget": "true"}, "spec.gateway.disruptionBudget", "Unsupported value"},
+		"a service type that is none":   {fields{"listener.service.type": "ExternalName"}, "spec.listener.service.type", "Unsupported value"},
+		"a traffic policy that is none": {fields{"listener.service.externalTrafficPolicy": "Near"}, "spec.listener.service.externalTrafficPolicy", "Unsupported value"},
+		"a long load balancer class":    {fields{"listener.service.type": "LoadBalancer", "listener.service.loadBalancerClass": strings.Repeat("c", 254)}, "spec.listener.service.loadBalancerClass", "may not be more than 253 bytes"},
+		"33 annotations":                {fields{"listener.service.annotations": annotations}, "spec.listener.service.annotations", "must have at most 32 items"},
+		"a policy that is none":         {fields{"queue.slowConsumerPolicy": "Drop"}, "spec.queue.slowConsumerPolicy", "Unsupported value"},
+		"a replay mode that is none":    {fields{"replay.mode": "On"}, "spec.replay.mode", "Unsupported value"},
+		"33 features":                   {fields{"features": many}, "spec.features", "must have at most 32 items"},
+		"a feature mode that is none":   {feature("mode", "On"), "spec.features[0].mode", "Unsupported value"},
+		"a percent above 100":           {feature("percent", int64(101)), "spec.features[0].percent", "should be less than or equal to 100"},
+		"a stickiness that is none":     {feature("stickyBy", "User"), "spec.features[0].stickyBy", "Unsupported value"},
+		"a feature named by a number":   {feature("name", "1st"), "spec.features[0].name", "should match"},
+		"a feature with a long name":    {feature("name", strings.Repeat("n", 64)), "spec.features[0].name", "may not be more than 63 bytes"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			refused(t, try(gateway(t, "prices", c.spec)), c.path, c.message)
+		})
+	}
+}

@@ -1,0 +1,138 @@
+package v1alpha1_test
+
+import (
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"k8s.io/apimachinery/pkg/api/resource"
+	"k8s.io/apimachinery/pkg/runtime"
+
+	"github.com/streamgateway/streamgateway/api/v1alpha1"
+	"github.com/streamgateway/streamgateway/gateway/config"
+)
+
+// stored is the spec that the API server stores for `spec: {}`.
+func stored(t *testing.T) map[string]any {
+	t.Helper()
+	u := gateway(t, "prices")
+	if err := try(u); err != nil {
+		t.Fatal(err)
+	}
+	return u.Object["spec"].(map[string]any)
+}
+
+func TestAnEmptySpecIsStoredWithEveryDefault(t *testing.T) {
+	want := map[string]any{
+		"gateway": map[string]any{
+			"replicas": int64(1),
+			"resources": map[string]any{
+				"requests": map[string]any{"cpu": "100m", "memory": "256Mi"},
+				"limits":   map[string]any{"memory": "768Mi"},
+			},
+			"disruptionBudget": "Enabled",
+		},
+		"listener": map[string]any{
+			"port":    int64(8080),
+			"service": map[string]any{"type": "ClusterIP", "port": int64(80), "externalTrafficPolicy": "Cluster"},
+		},
+		"batching": map[string]any{"window": "50ms", "maxEvents": int64(100), "maxBytes": "256Ki"},
+		"queue":    map[string]any{"maxEvents": int64(10000), "maxBytes": "8Mi", "maxLag": "30s", "slowConsumerPolicy": "DropWithGap"},
+		"replay":   map[string]any{"mode": "Enabled", "ttl": "5m", "maxBytes": "256Mi"},
+		"connections": map[string]any{
+			"maxPerPod": int64(10000), "maxSubscriptions": int64(100), "maxPatterns": int64(32),
+			"heartbeat": "15s", "writeTimeout": "30s", "maxAge": "2h", "retry": "3s", "retryJitterPercent": int64(50),
+		},
+	}
+	if diff := cmp.Diff(want, stored(t)); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestAFeatureIsEnabledByDefault(t *testing.T) {
+	u := gateway(t, "prices", fields{"features": []any{map[string]any{"name": "ticker"}}})
+	if err := try(u); err != nil {
+		t.Fatal(err)
+	}
+	want := []any{map[string]any{"name": "ticker", "mode": "Enabled"}}
+	if diff := cmp.Diff(want, u.Object["spec"].(map[string]any)["features"]); diff != "" {
+		t.Error(diff)
+	}
+}
+
+// TestDefaultsAreThoseOfTheGateway compares, field by field, what the API
+// server fills in with what the gateway takes when nobody tells it anything.
+func TestDefaultsAreThoseOfTheGateway(t *testing.T) {
+	var spec v1alpha1.StreamGatewaySpec
+	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(stored(t), &spec); err != nil {
+		t.Fatal(err)
+	}
+	cold, hot := config.Default()
+	if got := config.Listener(struct{ Port int }{int(spec.Listener.Port)}); got != cold.Listener {
+		t.Errorf("listener: %+v, the gateway's default is %+v", got, cold.Listener)
+	}
+	compared := 0
+	for name, group := range groups(reflect.ValueOf(hot)) {
+		if name == "publishers" || name == "features" { // no section of the spec yet; none by default
+			continue
+		}
+		section := reflect.ValueOf(spec).FieldByNameFunc(func(f string) bool { return strings.EqualFold(f, name) })
+		if !section.IsValid() {
+			t.Errorf("%s: no section of the spec", name)
+			continue
+		}
+		for i := range group.NumField() {
+			field := group.Type().Field(i).Name
+			if got, want := neutral(t, section.Elem().FieldByName(field)), neutral(t, group.Field(i)); got != want {
+				t.Errorf("%s.%s: %v in the schema, %v in the gateway", name, field, got, want)
+			}
+			compared++
+		}
+	}
+	if compared < 16 {
+		t.Errorf("compared %d fields only", compared)
+	}
+}
+
+// neutral is a field's value without the API's or the gateway's type:
+// durations as time, sizes as bytes, numbers as int64, absent as zero.
+func neutral(t *testing.T, v reflect.Value) any {
+	t.Helper()
+	if !v.IsValid() {
+		return "no such field"
+	}
+	if v.Kind() == reflect.Pointer {
+		if v.IsNil() {
+			return int64(0)
+		}
+		v = v.Elem()
+	}
+	switch x := v.Interface().(type) {
+	case v1alpha1.Duration:
+		d, err := time.ParseDuration(string(x))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return d
+	case time.Duration:
+		return x
+	case resource.Quantity:
+		return x.Value()
+	}
+	if v.CanInt() {
+		return v.Int()
+	}
+	return v.String()
+}
+
+// groups are the fields of a struct by their JSON name.
+func groups(v reflect.Value) map[string]reflect.Value {
+	m := map[string]reflect.Value{}
+	for i := range v.NumField() {
+		name, _, _ := strings.Cut(v.Type().Field(i).Tag.Get("json"), ",")
+		m[name] = v.Field(i)
+	}
+	return m
+}

@@ -1,0 +1,161 @@
+package v1alpha1_test
+
+import (
+	"errors"
+	"strings"
+	"testing"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// refused checks that the object was refused on this path with this message.
+func refused(t *testing.T, err error, path, message string) {
+	t.Helper()
+	var status apierrors.APIStatus
+	if !errors.As(err, &status) || status.Status().Reason != metav1.StatusReasonInvalid || status.Status().Details == nil {
+		t.Fatalf("got %v, want a refusal as Invalid", err)
+	}
+	for _, cause := range status.Status().Details.Causes {
+		if cause.Field == path && strings.Contains(cause.Message, message) {
+			return
+		}
+	}
+	t.Errorf("got %v,\nwant a refusal of %s with %q", err, path, message)
+}
+
+func TestRulesRefuseContradictionsOnTheFieldToChange(t *testing.T) {
+	percent := func(f map[string]any) fields { return fields{"features": []any{f}} }
+	for name, c := range map[string]struct {
+		spec          fields
+		path, message string
+	}{
+		"two pods with a log in memory": {
+			fields{"gateway.replicas": int64(2)},
+			"spec.gateway.replicas", "events are kept in the memory of one pod, so gateway.replicas must be 0 or 1",
+		},
+		"a replay buffer larger than the memory allows": {
+			fields{"replay.maxBytes": "512Mi"},
+			"spec.replay.maxBytes", "replay.maxBytes must be at most 60% of gateway.resources.limits.memory; lower it or raise the limit",
+		},
+		"a memory limit too small for the default replay buffer": {
+			fields{"gateway.resources.limits.memory": "256Mi"},
+			"spec.replay.maxBytes", "replay.maxBytes must be at most 60% of gateway.resources.limits.memory; lower it or raise the limit",
+		},
+		"resource claims": {
+			fields{"gateway.resources.claims": []any{map[string]any{"name": "gpu"}}},
+			"spec.gateway.resources.claims", "gateway.resources.claims is not supported: gateway pods have no resource claims; remove it",
+		},
+		"the admin port as listener port": {
+			fields{"listener.port": int64(9090)},
+			"spec.listener.port", "listener.port must not be 9090, which is the admin port of the pods",
+		},
+		"a load balancer class without a load balancer": {
+			fields{"listener.service.loadBalancerClass": "example.com/lb"},
+			"spec.listener.service.loadBalancerClass", "listener.service: loadBalancerClass needs type LoadBalancer",
+		},
+		"a node port on a ClusterIP service": {
+			fields{"listener.service.nodePort": int64(30080)},
+			"spec.listener.service.nodePort", "listener.service: nodePort needs type NodePort or LoadBalancer",
+		},
+		"a window as long as the heartbeat": {
+			fields{"batching.window": "1s", "connections.heartbeat": "1s"},
+			"spec.batching.window", "batching.window must be shorter than connections.heartbeat",
+		},
+		"a queue of fewer events than a batch": {
+			fields{"queue.maxEvents": int64(99)},
+			"spec.queue.maxEvents", "queue.maxEvents must be at least batching.maxEvents, or no full batch could ever be queued",
+		},
+		"a queue of fewer bytes than a batch": {
+			fields{"queue.maxBytes": "255Ki"},
+			"spec.queue.maxBytes", "queue.maxBytes must be at least batching.maxBytes",
+		},
+		"a replay window above an hour": {
+			fields{"replay.ttl": "61m"},
+			"spec.replay.ttl", "replay.ttl must be at most 1h: the replay buffer is kept in the memory of the pod",
+		},
+		"a replay window shorter than a drain": {
+			fields{"replay.ttl": "39s"},
+			"spec.replay.ttl", "replay.ttl must be at least 40s (a drain takes 30s and spreads reconnects over 10s), or clients moved by a drain would lose events",
+		},
+		"more patterns than subscriptions": {
+			fields{"connections.maxPatterns": int64(101)},
+			"spec.connections.maxPatterns", "connections.maxPatterns must not exceed connections.maxSubscriptions",
+		},
+		"mode Percent without a percent": {
+			percent(map[string]any{"name": "ticker", "mode": "Percent"}),
+			"spec.features[0].percent", "percent must be set if, and only if, mode is Percent",
+		},
+		"a percent without mode Percent": {
+			percent(map[string]any{"name": "ticker", "percent": int64(10)}),
+			"spec.features[0].percent", "percent must be set if, and only if, mode is Percent",
+		},
+		"two features of one name": {
+			fields{"features": []any{map[string]any{"name": "ticker"}, map[string]any{"name": "ticker"}}},
+			"spec.features[1]", "Duplicate value",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			refused(t, try(gateway(t, "prices", c.spec)), c.path, c.message)
+		})
+	}
+}
+
+func TestRulesAcceptWhatIsJustInside(t *testing.T) {
+	for name, spec := range map[string]fields{
+		"no pod":                                   {"gateway.replicas": int64(0)},
+		"a replay buffer of 60% of the limit":      {"replay.maxBytes": "600Mi", "gateway.resources.limits.memory": "1000Mi"},
+		"no memory limit and a large buffer":       {"replay.maxBytes": "16Gi", "gateway.resources": map[string]any{}},
+		"a CPU limit only":                         {"gateway.resources": map[string]any{"limits": map[string]any{"cpu": int64(2)}}},
+		"ports beside the admin port":              {"listener.port": int64(9091)},
+		"a load balancer with its class":           {"listener.service.type": "LoadBalancer", "listener.service.loadBalancerClass": "example.com/lb"},
+		"a load balancer with a node port":         {"listener.service.type": "LoadBalancer", "listener.service.nodePort": int64(30080)},
+		"a node port":                              {"listener.service.type": "NodePort", "listener.service.nodePort": int64(30080)},
+		"a window just below the heartbeat":        {"batching.window": "999ms", "connections.heartbeat": "1s"},
+		"a queue of one batch":                     {"queue.maxEvents": int64(100), "queue.maxBytes": "256Ki"},
+		"bytes as a plain number":                  {"queue.maxBytes": int64(1 << 20)},
+		"a replay window of an hour":               {"replay.ttl": "1h"},
+		"a replay window of a drain":               {"replay.ttl": "40s"},
+		"a short replay window that nobody uses":   {"replay.ttl": "1s", "replay.mode": "Disabled"},
+		"as many patterns as subscriptions":        {"connections.maxPatterns": int64(100)},
+		"a feature for nobody":                     {"features": []any{map[string]any{"name": "ticker", "mode": "Percent", "percent": int64(0), "stickyBy": "Session"}}},
+		"durations of four parts":                  {"replay.ttl": "0h1m30s500ms"},
+		"a pull policy, secrets and an annotation": {"gateway.imagePullPolicy": "Never", "gateway.imagePullSecrets": []any{map[string]any{"name": "pull"}}, "listener.service.annotations": map[string]any{"example.com/tier": "edge"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if err := try(gateway(t, "prices", spec)); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+func TestNamesLeaveRoomForChildren(t *testing.T) {
+	message := "metadata.name must be a DNS-1035 label of at most 36 characters, so that child names fit"
+	for _, name := range []string{strings.Repeat("a", 37), "1st", "a.b", "a-1."} {
+		err := try(gateway(t, name))
+		if err == nil {
+			t.Errorf("%q was accepted", name)
+		} else if name != "a-1." { // refused by the API server's own rule for names
+			refused(t, err, "<nil>", message)
+		}
+	}
+	for _, name := range []string{strings.Repeat("a", 36), "a", "a-1"} {
+		if err := try(gateway(t, name)); err != nil {
+			t.Errorf("%q: %v", name, err)
+		}
+	}
+}
+
+func TestSpecMustBeWritten(t *testing.T) {
+	u := gateway(t, "prices")
+	delete(u.Object, "spec")
+	refused(t, try(u), "spec", "Required value")
+}
+
+func TestUnknownFieldsAreRefusedByStrictClients(t *testing.T) {
+	err := try(gateway(t, "prices", fields{"batching.windows": "50ms"}))
+	if err == nil || !strings.Contains(err.Error(), `unknown field "spec.batching.windows"`) {
+		t.Errorf("got %v, want the unknown field named", err)
+	}
+}
