@@ -1,0 +1,102 @@
+package resources
+
+import (
+	"fmt"
+	"time"
+
+	"k8s.io/apimachinery/pkg/api/resource"
+
+	"github.com/streamgateway/streamgateway/api/v1alpha1"
+	"github.com/streamgateway/streamgateway/gateway/config"
+)
+
+// Hot is the hot part of a spec as pods read it. Strings and quantities end
+// here. It fails for a duration that the schema would have refused.
+func Hot(spec *v1alpha1.StreamGatewaySpec) (config.Hot, error) {
+	_, hot := config.Default() // for what the custom resource does not declare yet
+	var d durations
+	hot.Batching = config.Batching{
+		Window:    d.parse("batching.window", spec.Batching.Window),
+		MaxEvents: int(spec.Batching.MaxEvents),
+		MaxBytes:  quantity(spec.Batching.MaxBytes),
+	}
+	hot.Queue = config.Queue{
+		MaxEvents:          int(spec.Queue.MaxEvents),
+		MaxBytes:           quantity(spec.Queue.MaxBytes),
+		MaxLag:             d.parse("queue.maxLag", spec.Queue.MaxLag),
+		SlowConsumerPolicy: string(spec.Queue.SlowConsumerPolicy),
+	}
+	hot.Replay = config.Replay{
+		Mode:     string(spec.Replay.Mode),
+		TTL:      d.parse("replay.ttl", spec.Replay.TTL),
+		MaxBytes: quantity(spec.Replay.MaxBytes),
+	}
+	hot.Connections = connections(spec.Connections, &d)
+	for _, f := range spec.Features {
+		hot.Features = append(hot.Features, feature(f))
+	}
+	return hot, d.err
+}
+
+func connections(c *v1alpha1.Connections, d *durations) config.Connections {
+	return config.Connections{
+		MaxPerPod:          int(c.MaxPerPod),
+		MaxPerAddress:      int(c.MaxPerAddress),
+		MaxSubscriptions:   int(c.MaxSubscriptions),
+		MaxPatterns:        number(c.MaxPatterns),
+		Heartbeat:          d.parse("connections.heartbeat", c.Heartbeat),
+		WriteTimeout:       d.parse("connections.writeTimeout", c.WriteTimeout),
+		MaxAge:             d.parse("connections.maxAge", c.MaxAge),
+		Retry:              d.parse("connections.retry", c.Retry),
+		RetryJitterPercent: number(c.RetryJitterPercent),
+	}
+}
+
+func feature(f v1alpha1.Feature) config.Feature {
+	out := config.Feature{Name: f.Name, Mode: string(f.Mode)}
+	if f.Mode == v1alpha1.FeaturePercent {
+		out.Percent = number(f.Percent)
+		out.StickyBy = string(f.StickyBy)
+		if f.StickyBy == "" {
+			out.StickyBy = string(v1alpha1.StickyByClient)
+		}
+	}
+	return out
+}
+
+// Cold is the part of a spec that a pod reads once at its start.
+func Cold(sg *v1alpha1.StreamGateway) config.Cold {
+	cold, _ := config.Default()
+	cold.Gateway = config.Gateway{Namespace: sg.Namespace, Name: sg.Name}
+	cold.Listener.Port = int(sg.Spec.Listener.Port)
+	return cold
+}
+
+// MaxReplayBytes is the largest replay.maxBytes that a pod with this memory
+// limit, in bytes, has room for: the schema's 60 %.
+func MaxReplayBytes(memoryLimit int64) int64 { return memoryLimit / 10 * 6 }
+
+// durations parses many and keeps the first error.
+type durations struct{ err error }
+
+func (d *durations) parse(field string, text v1alpha1.Duration) time.Duration {
+	length, err := config.ParseDuration(string(text))
+	if err != nil && d.err == nil {
+		d.err = fmt.Errorf("reading spec.%s: %w", field, err)
+	}
+	return length
+}
+
+func quantity(q *resource.Quantity) int64 {
+	if q == nil {
+		return 0
+	}
+	return q.Value()
+}
+
+func number(n *int32) int {
+	if n == nil {
+		return 0
+	}
+	return int(*n)
+}

@@ -1,0 +1,162 @@
+package resources
+
+import (
+	"crypto/sha256"
+	"encoding/json"
+	"fmt"
+	"reflect"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/streamgateway/streamgateway/api/v1alpha1"
+	"github.com/streamgateway/streamgateway/gateway/config"
+)
+
+const (
+	// hashVersion names what the revision hash is taken over. A spec keeps its
+	// revision for as long as this stands.
+	hashVersion = "h1"
+	// renderVersion names how a pod template is rendered. Raise it in the same
+	// change that alters what podTemplate gives for an unchanged spec: every
+	// gateway then gets new pods, which an upgrade of the operator must never
+	// do by accident. The golden files show when it happens.
+	renderVersion = 1
+
+	revisionLength     = 10
+	templateHashLength = 8
+)
+
+// Plan is all that follows from a spec, before it is laid out in objects.
+type Plan struct {
+	Revision     string // equal for equal hot and restart fields
+	TemplateHash string // equal for equal pods
+	Image        string
+	Cold         config.Cold
+	Hot          config.Hot
+}
+
+// NewPlan works a spec out. builtInImage is what runs when the spec names no
+// image; it is in the template hash and not in the revision, which belongs to
+// the spec alone.
+func NewPlan(sg *v1alpha1.StreamGateway, builtInImage string) (Plan, error) {
+	hot, err := Hot(&sg.Spec)
+	if err != nil {
+		return Plan{}, err
+	}
+	p := Plan{Image: sg.Spec.Gateway.Image, Cold: Cold(sg), Hot: hot}
+	if p.Image == "" {
+		p.Image = builtInImage
+	}
+	if p.Revision, err = revision(&sg.Spec, &p); err != nil {
+		return Plan{}, fmt.Errorf("hashing the revision: %w", err)
+	}
+	if p.TemplateHash, err = templateHash(sg, &p); err != nil {
+		return Plan{}, fmt.Errorf("hashing the pod template: %w", err)
+	}
+	return p, nil
+}
+
+// revision hashes the hot and restart fields. It takes their translated form,
+// so that 60s and 1m are one revision, and of the config only what differs
+// from the default, so that a field declared later changes no revision until
+// somebody sets it.
+func revision(spec *v1alpha1.StreamGatewaySpec, p *Plan) (string, error) {
+	cold, hot := config.Default()
+	cold.Gateway = p.Cold.Gateway // the same settings are the same revision under any name
+	changedHot, err := changed(p.Hot, hot)
+	if err != nil {
+		return "", err
+	}
+	changedCold, err := changed(p.Cold, cold)
+	if err != nil {
+		return "", err
+	}
+	g := spec.Gateway
+	return hash(revisionLength, hashVersion, changedHot, changedCold, pods{
+		Image: g.Image, ImagePullPolicy: g.ImagePullPolicy, ImagePullSecrets: g.ImagePullSecrets, Resources: g.Resources,
+	})
+}
+
+// pods are the fields of spec.gateway that make new pods, under the names they
+// have in the spec.
+type pods struct {
+	Image            string                       `json:"image,omitempty"`
+	ImagePullPolicy  corev1.PullPolicy            `json:"imagePullPolicy,omitempty"`
+	ImagePullSecrets []v1alpha1.SecretReference   `json:"imagePullSecrets,omitempty"`
+	Resources        *corev1.ResourceRequirements `json:"resources,omitempty"`
+}
+
+// templateHash hashes the rendered pods and what they read at their start.
+func templateHash(sg *v1alpha1.StreamGateway, p *Plan) (string, error) {
+	unnamed := *p
+	unnamed.TemplateHash = ""
+	cold, _ := config.Default()
+	changedCold, err := changed(p.Cold, cold)
+	if err != nil {
+		return "", err
+	}
+	return hash(templateHashLength, renderVersion, podTemplate(sg, &unnamed), changedCold)
+}
+
+// alphabet of names: no vowels, so no words, and nothing that looks alike.
+const alphabet = "bcdfghjklmnpqrstvwxz2456789"
+
+// hash is the SHA-256 over canonical JSON (keys sorted) of its parts, its
+// first bytes written in alphabet.
+func hash(length int, parts ...any) (string, error) {
+	sum := sha256.New()
+	for _, part := range parts {
+		tree, err := canonical(part)
+		if err != nil {
+			return "", err
+		}
+		text, err := json.Marshal(tree) // of maps: sorted
+		if err != nil {
+			return "", err
+		}
+		sum.Write(text)
+		sum.Write([]byte{'\n'})
+	}
+	name := sum.Sum(nil)[:length]
+	for i, b := range name {
+		name[i] = alphabet[int(b)%len(alphabet)]
+	}
+	return string(name), nil
+}
+
+// changed is the JSON tree of value without what is equal in base.
+func changed(value, base any) (any, error) {
+	tree, err := canonical(value)
+	if err != nil {
+		return nil, err
+	}
+	baseTree, err := canonical(base)
+	if err != nil {
+		return nil, err
+	}
+	return without(tree, baseTree), nil
+}
+
+func without(tree, base any) any {
+	fields, ok := tree.(map[string]any)
+	baseFields, baseOk := base.(map[string]any)
+	if !ok || !baseOk {
+		return tree
+	}
+	left := map[string]any{}
+	for name, value := range fields {
+		if reflect.DeepEqual(value, baseFields[name]) {
+			continue
+		}
+		left[name] = without(value, baseFields[name])
+	}
+	return left
+}
+
+func canonical(value any) (tree any, err error) {
+	text, err := json.Marshal(value)
+	if err != nil {
+		return nil, err
+	}
+	return tree, json.Unmarshal(text, &tree)
+}
