@@ -1,0 +1,52 @@
+// Package fleet asks the gateway pods of one StreamGateway how they are and
+// folds their answers into one Summary.
+//
+// Asking (Client) is a thin rim over HTTP that trusts no pod: an answer is
+// bounded in size and time and is checked before it is used. Remembering
+// (Window) and folding (Summarize) are pure. It knows nothing of Kubernetes;
+// controllers/streamgateway calls it with the addresses of pods that it knows
+// to be its own, and turns the Summary into status.
+package fleet
+
+import (
+	"time"
+
+	"github.com/streamgateway/streamgateway/gateway/report"
+)
+
+// Target is a pod to ask.
+type Target struct {
+	Pod     string // name; the report has to carry the same one
+	Address string // host:port of the admin port
+}
+
+// Answer is what came of asking one pod: a report or an error, never both.
+type Answer struct {
+	Pod    string
+	Report *report.Report
+	Err    error
+}
+
+// Sample is what one pod did over a while. Older is nil for a pod that was
+// seen once: it counts in what is true now and in no rate.
+type Sample struct {
+	Older *report.Report
+	Newer report.Report
+}
+
+// seconds is how long the sample lasted by the pod's own clock, so that no
+// other machine's clock and no slow answer bends a rate.
+func (s Sample) seconds() float64 {
+	if s.Older == nil {
+		return 0
+	}
+	return max(s.Newer.Time.Sub(s.Older.Time).Seconds(), 0)
+}
+
+// restarted tells that the pod's counters began anew between the two reports.
+func restarted(older, newer *report.Report) bool {
+	return !older.StartTime.Equal(newer.StartTime) || newer.Time.Before(older.Time)
+}
+
+// Length of the window that rates and percentiles are taken over.
+const WindowLength = 10 * time.Second

@@ -1,0 +1,164 @@
+package fleet
+
+import (
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/streamgateway/streamgateway/gateway/report"
+)
+
+// Summary is the fleet as one pod: sums, and percentiles of the sum.
+type Summary struct {
+	Pods        int // that answered
+	Rated       int // of these, how many were seen long enough to take rates of
+	Connections int
+	Draining    int       // pods
+	Time        time.Time // of the newest report
+
+	QueuePercent float64 // mean over clients of lag ÷ limit, 0..100
+
+	// Of what happened in the window.
+	LatencyP50          time.Duration
+	LatencyP95          time.Duration
+	LatencyP99          time.Duration
+	ErrorPercent        float64 // failed deliveries and publishes ÷ attempts
+	DropPercent         float64 // events skipped by the slow-consumer policy ÷ offered
+	EventsPerSecond     float64 // delivered
+	PublishesPerSecond  float64 // accepted
+	ReconnectsPerMinute float64 // streams that pods ended or lost unasked
+	Offered             float64 // events delivered, failed and dropped: how much the rates rest on
+
+	// ShortReplay are the pods that hold less than replay.ttl for lack of memory.
+	ShortReplay []string
+
+	Acks Acks
+}
+
+// Acks counts pods by what became of one serial.
+type Acks struct {
+	Acked   int // run it, or a newer one
+	Nacked  int // refused it; what they ran before runs on
+	Pending int // have not said
+	Nacks   []Nack
+}
+
+// Nack is a pod's refusal.
+type Nack struct {
+	Pod      string
+	Revision string
+	Message  string
+	Time     time.Time
+}
+
+// Summarize folds samples, one a pod, into one. silent is the number of pods
+// that were asked and did not answer; they count as pending for the serial and
+// in nothing else. Percentiles are read off the sum of the pods' histograms.
+func Summarize(samples []Sample, silent int, serial int64) Summary {
+	s := Summary{Acks: acks(samples, silent, serial)}
+	var t totals
+	for i := range samples {
+		s.add(&samples[i].Newer)
+		if samples[i].seconds() > 0 {
+			s.Rated++
+			t.add(&samples[i])
+		}
+	}
+	if s.Connections > 0 {
+		s.QueuePercent /= float64(s.Connections)
+	} else {
+		s.QueuePercent = 0
+	}
+	s.rates(&t)
+	return s
+}
+
+func (s *Summary) add(r *report.Report) {
+	s.Pods++
+	s.Connections += r.Connections.Active
+	s.QueuePercent += r.Queue.LagPercent * float64(r.Connections.Active)
+	if r.Draining {
+		s.Draining++
+	}
+	if r.Replay.Short {
+		s.ShortReplay = append(s.ShortReplay, r.Pod)
+	}
+	if r.Time.After(s.Time) {
+		s.Time = r.Time
+	}
+}
+
+// totals are sums over pods of what happened in the window. Floats, so that a
+// pod that reports nonsense cannot overflow them.
+type totals struct {
+	delivered, failed, dropped   float64
+	published, publishFailed     float64
+	deliveredRate, publishedRate float64 // per second
+	lostRate                     float64 // per second
+	latency                      report.Histogram
+}
+
+func (t *totals) add(s *Sample) {
+	older, newer, seconds := s.Older, &s.Newer, s.seconds()
+	delivered := grown(older.Events.Delivered, newer.Events.Delivered)
+	published := grown(older.Events.Published, newer.Events.Published)
+	t.delivered += delivered
+	t.failed += grown(older.Events.DeliveryFailed, newer.Events.DeliveryFailed)
+	t.dropped += grown(older.Events.Dropped, newer.Events.Dropped)
+	t.published += published
+	t.publishFailed += grown(older.Events.PublishFailed, newer.Events.PublishFailed)
+	t.deliveredRate += delivered / seconds
+	t.publishedRate += published / seconds
+	t.lostRate += grown(older.Connections.Lost, newer.Connections.Lost) / seconds
+	t.latency = t.latency.Add(newer.Latency.Since(older.Latency))
+}
+
+func (s *Summary) rates(t *totals) {
+	s.LatencyP50 = duration(t.latency.Quantile(0.50))
+	s.LatencyP95 = duration(t.latency.Quantile(0.95))
+	s.LatencyP99 = duration(t.latency.Quantile(0.99))
+	s.Offered = t.delivered + t.failed + t.dropped
+	s.ErrorPercent = percent(t.failed+t.publishFailed, t.delivered+t.failed+t.published+t.publishFailed)
+	s.DropPercent = percent(t.dropped, s.Offered)
+	s.EventsPerSecond = t.deliveredRate
+	s.PublishesPerSecond = t.publishedRate
+	s.ReconnectsPerMinute = t.lostRate * 60
+}
+
+func acks(samples []Sample, silent int, serial int64) Acks {
+	a := Acks{Pending: silent}
+	for i := range samples {
+		r := &samples[i].Newer
+		switch {
+		case r.Nack != nil && r.Nack.Serial >= serial:
+			a.Nacked++
+			a.Nacks = append(a.Nacks, Nack{Pod: r.Pod, Revision: r.Nack.Revision, Message: r.Nack.Message, Time: r.Nack.Time})
+		case r.Serial >= serial:
+			a.Acked++
+		default:
+			a.Pending++
+		}
+	}
+	slices.SortFunc(a.Nacks, func(a, b Nack) int { return strings.Compare(a.Pod, b.Pod) })
+	return a
+}
+
+// grown is how much a counter grew. One that went back counts for nothing: the
+// pod's restart is known by its start time, so this one is not to be believed.
+func grown(older, newer uint64) float64 {
+	if newer < older {
+		return 0
+	}
+	return float64(newer - older)
+}
+
+func percent(part, whole float64) float64 {
+	if whole <= 0 {
+		return 0
+	}
+	return 100 * part / whole
+}
+
+func duration(seconds float64) time.Duration {
+	return time.Duration(seconds * float64(time.Second))
+}

@@ -1,0 +1,166 @@
+package fleet
+
+import (
+	"fmt"
+	"math"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
+
+	"github.com/streamgateway/streamgateway/gateway/report"
+)
+
+func at(seconds float64) time.Time {
+	return time.Unix(1_700_000_000, 0).Add(time.Duration(seconds * float64(time.Second)))
+}
+
+func histogram(milliseconds ...float64) report.Histogram {
+	h := report.Histogram{Counts: make([]uint64, report.Buckets)}
+	for _, v := range milliseconds {
+		h.Counts[report.Bucket(v/1000)]++
+	}
+	return h
+}
+
+func repeat(n int, value float64) []float64 {
+	values := make([]float64, n)
+	for i := range values {
+		values[i] = value
+	}
+	return values
+}
+
+func TestPercentilesAreOfTheSumAndNotTheMeanOfPercentiles(t *testing.T) {
+	// 98 fast deliveries on one pod, 2 slow ones on another: the mean of the
+	// two medians would be half a second.
+	busy := Sample{Older: &report.Report{Time: at(0)}, Newer: report.Report{Time: at(10), Latency: histogram(repeat(98, 10)...)}}
+	slow := Sample{Older: &report.Report{Time: at(0)}, Newer: report.Report{Time: at(10), Latency: histogram(repeat(2, 1000)...)}}
+	s := Summarize([]Sample{busy, slow}, 0, 0)
+	if s.LatencyP50 > 12*time.Millisecond || s.LatencyP95 > 12*time.Millisecond {
+		t.Errorf("p50 %s, p95 %s, want about 10ms", s.LatencyP50, s.LatencyP95)
+	}
+	if s.LatencyP99 < 800*time.Millisecond {
+		t.Errorf("p99 %s, want about 1s", s.LatencyP99)
+	}
+}
+
+func TestPercentilesAreOfTheWindowOnly(t *testing.T) {
+	old := histogram(repeat(1000, 5000)...)
+	s := Summarize([]Sample{{
+		Older: &report.Report{Time: at(0), Latency: old},
+		Newer: report.Report{Time: at(10), Latency: old.Add(histogram(repeat(10, 10)...))},
+	}}, 0, 0)
+	if s.LatencyP99 > 12*time.Millisecond {
+		t.Errorf("p99 %s still counts what was before the window", s.LatencyP99)
+	}
+}
+
+func TestRatesAreSummedOverPodsEachByItsOwnClock(t *testing.T) {
+	ten := Sample{Older: &report.Report{Time: at(0)}, Newer: report.Report{
+		Time: at(10), Events: report.Events{Delivered: 1000, Published: 50}, Connections: report.Connections{Lost: 5},
+	}}
+	five := Sample{Older: &report.Report{Time: at(3600)}, Newer: report.Report{
+		Time: at(3605), Events: report.Events{Delivered: 1000, Published: 50},
+	}}
+	once := Sample{Newer: report.Report{Time: at(1), Events: report.Events{Delivered: 1 << 40}}}
+	s := Summarize([]Sample{ten, five, once}, 0, 0)
+	if s.EventsPerSecond != 300 || s.PublishesPerSecond != 15 || s.ReconnectsPerMinute != 30 {
+		t.Errorf("events %v/s, publishes %v/s, reconnects %v/min; want 300, 15, 30", s.EventsPerSecond, s.PublishesPerSecond, s.ReconnectsPerMinute)
+	}
+	if s.Pods != 3 || s.Rated != 2 {
+		t.Errorf("%d pods, %d rated; want 3, 2", s.Pods, s.Rated)
+	}
+}
+
+func TestErrorAndDropPercentAreOfAllAttempts(t *testing.T) {
+	s := Summarize([]Sample{{Older: &report.Report{Time: at(0)}, Newer: report.Report{Time: at(10), Events: report.Events{
+		Delivered: 890, DeliveryFailed: 10, Dropped: 100, Published: 95, PublishFailed: 5, PublishRejected: 1000,
+	}}}}, 0, 0)
+	if s.DropPercent != 10 || s.ErrorPercent != 1.5 || s.Offered != 1000 {
+		t.Errorf("drop %v %%, error %v %%, offered %v; want 10, 1.5, 1000", s.DropPercent, s.ErrorPercent, s.Offered)
+	}
+}
+
+func TestQueuePercentIsTheMeanOverClientsAndNotOverPods(t *testing.T) {
+	few := Sample{Newer: report.Report{Connections: report.Connections{Active: 10}, Queue: report.Queue{LagPercent: 100}}}
+	many := Sample{Newer: report.Report{Connections: report.Connections{Active: 990}}}
+	if s := Summarize([]Sample{few, many}, 0, 0); s.QueuePercent != 1 || s.Connections != 1000 {
+		t.Errorf("queue %v %% over %d connections, want 1 over 1000", s.QueuePercent, s.Connections)
+	}
+	if s := Summarize([]Sample{{}}, 0, 0); s.QueuePercent != 0 {
+		t.Errorf("queue %v %% without clients, want 0", s.QueuePercent)
+	}
+}
+
+func TestAcksAreCountedBySerial(t *testing.T) {
+	running := func(serial int64, nack *report.Nack) Sample {
+		return Sample{Newer: report.Report{Pod: fmt.Sprint("pod-", serial), Serial: serial, Nack: nack}}
+	}
+	samples := []Sample{
+		running(7, nil),
+		running(8, nil), // newer than asked for
+		running(6, nil),
+		running(5, &report.Nack{Serial: 7, Revision: "bad", Message: "queue.maxBytes: too small", Time: at(1)}),
+		running(9, &report.Nack{Serial: 4, Message: "long ago"}),
+	}
+	want := Acks{Acked: 3, Nacked: 1, Pending: 3, Nacks: []Nack{{Pod: "pod-5", Revision: "bad", Message: "queue.maxBytes: too small", Time: at(1)}}}
+	if diff := cmp.Diff(want, Summarize(samples, 2, 7).Acks); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestShortReplayAndDrainingPodsAreNamedAndCounted(t *testing.T) {
+	s := Summarize([]Sample{
+		{Newer: report.Report{Pod: "a", Replay: report.Replay{Short: true}, Time: at(3)}},
+		{Newer: report.Report{Pod: "b", Draining: true, Time: at(2)}},
+	}, 0, 0)
+	if diff := cmp.Diff([]string{"a"}, s.ShortReplay); diff != "" || s.Draining != 1 || !s.Time.Equal(at(3)) {
+		t.Errorf("short %v, draining %d, time %s", s.ShortReplay, s.Draining, s.Time)
+	}
+}
+
+func TestNoReportsGiveZeroes(t *testing.T) {
+	if diff := cmp.Diff(Summary{Acks: Acks{Pending: 3}}, Summarize(nil, 3, 1)); diff != "" {
+		t.Error(diff)
+	}
+}
+
+// Whatever a pod claims, no number that reaches status is out of its range.
+func TestNoReportMakesASummaryThatCannotBe(t *testing.T) {
+	counter := rapid.OneOf(rapid.Uint64(), rapid.Just(uint64(math.MaxUint64)), rapid.Uint64Range(0, 1000))
+	reports := rapid.Custom(func(t *rapid.T) report.Report {
+		return report.Report{
+			Time:        at(rapid.Float64Range(-1e6, 1e6).Draw(t, "time")),
+			Connections: report.Connections{Active: rapid.IntRange(0, math.MaxInt32).Draw(t, "active"), Lost: counter.Draw(t, "lost")},
+			Queue:       report.Queue{LagPercent: rapid.Float64Range(0, 100).Draw(t, "lag")},
+			Events: report.Events{
+				Delivered: counter.Draw(t, "delivered"), DeliveryFailed: counter.Draw(t, "failed"), Dropped: counter.Draw(t, "dropped"),
+				Published: counter.Draw(t, "published"), PublishFailed: counter.Draw(t, "publishFailed"),
+			},
+			Latency: report.Histogram{Counts: rapid.SliceOfN(counter, 0, report.Buckets).Draw(t, "latency")},
+		}
+	})
+	rapid.Check(t, func(t *rapid.T) {
+		var w Window
+		var s Summary
+		for range rapid.IntRange(1, 4).Draw(t, "rounds") {
+			a, b := reports.Draw(t, "a"), reports.Draw(t, "b")
+			s = Summarize(w.Add([]Answer{{Pod: "a", Report: &a}, {Pod: "b", Report: &b}}), 0, 1)
+		}
+		for name, v := range map[string]float64{"error": s.ErrorPercent, "drop": s.DropPercent, "queue": s.QueuePercent} {
+			if !(v >= 0 && v <= 100.0001) {
+				t.Fatalf("%s is %v percent", name, v)
+			}
+		}
+		for name, v := range map[string]float64{"events": s.EventsPerSecond, "publishes": s.PublishesPerSecond, "reconnects": s.ReconnectsPerMinute} {
+			if !(v >= 0) {
+				t.Fatalf("%s is %v", name, v)
+			}
+		}
+		if s.LatencyP50 < 0 || s.LatencyP99 > 2*time.Minute {
+			t.Fatalf("latency %s..%s", s.LatencyP50, s.LatencyP99)
+		}
+	})
+}

@@ -1,0 +1,61 @@
+package fleet
+
+import (
+	"time"
+
+	"github.com/streamgateway/streamgateway/gateway/report"
+)
+
+// Window remembers the reports of the last WindowLength for each pod, so that
+// counters become rates. The zero value is ready; it is not safe for use by
+// several goroutines.
+type Window struct {
+	pods map[string][]report.Report // by pod, oldest first
+}
+
+// Add takes in a round of answers and gives one sample for each pod that
+// answered. Pods that are not among the answers are forgotten; one that failed
+// to answer keeps what is known of it for the next round.
+func (w *Window) Add(answers []Answer) []Sample {
+	kept := make(map[string][]report.Report, len(answers))
+	var samples []Sample
+	for _, a := range answers {
+		seen := w.pods[a.Pod]
+		if a.Report != nil {
+			seen = append(recent(seen, a.Report), *a.Report)
+			samples = append(samples, sample(seen))
+		}
+		if len(seen) > 0 {
+			kept[a.Pod] = seen
+		}
+	}
+	w.pods = kept
+	return samples
+}
+
+// recent leaves out what is older than the window, except for the youngest
+// such report: pods may be asked less often than the window is long. After a
+// restart of the pod nothing is left.
+func recent(seen []report.Report, newest *report.Report) []report.Report {
+	if len(seen) > 0 && restarted(&seen[len(seen)-1], newest) {
+		return nil
+	}
+	start := newest.Time.Add(-WindowLength)
+	for len(seen) > 1 && !seen[1].Time.After(start) {
+		seen = seen[1:]
+	}
+	// Rounds may come much faster than once a second while something moves;
+	// two reports a second are enough to remember.
+	if n := len(seen); n > 1 && newest.Time.Sub(seen[n-2].Time) < time.Second/2 {
+		seen = seen[:n-1]
+	}
+	return seen
+}
+
+func sample(seen []report.Report) Sample {
+	s := Sample{Newer: seen[len(seen)-1]}
+	if len(seen) > 1 {
+		s.Older = &seen[0]
+	}
+	return s
+}
