@@ -4,6 +4,7 @@ import (
 	"encoding/base64"
 	"fmt"
 	"net/url"
+	"slices"
 	"strings"
 
 	"github.com/streamgateway/streamgateway/gateway/engine/wire"
@@ -88,12 +89,15 @@ func cloudEventOf(raw []byte, channel string) (wire.Event, *fault) {
 	if f != nil {
 		return wire.Event{}, f
 	}
-	return e, ce.setData(&e)
+	if f := ce.setData(&e); f != nil {
+		return wire.Event{}, f
+	}
+	return e, nil
 }
 
 // members calls set with every member of the object that raw, a valid JSON
-// value, must be. A repeated name is refused: readers differ in which of the
-// two counts.
+// value, must be, until something is wrong. A repeated name is refused: readers
+// differ in which of the two counts.
 func members(raw []byte, set func(name string, value []byte) *fault) *fault {
 	s := scanner{text: raw}
 	if s.peek() != '{' {
@@ -102,21 +106,19 @@ func members(raw []byte, set func(name string, value []byte) *fault) *fault {
 	var bad *fault
 	seen := make([]string, 0, 16)
 	err := s.members(0, func(rawName, value []byte) {
-		name, _ := stringOf(rawName)
-		for _, known := range seen {
-			if known == name && bad == nil {
-				bad = &fault{InvalidEvent, fmt.Sprintf("%.40q is there twice", name)}
-			}
-		}
-		// Beyond this the check for repeats would cost more than it is worth.
-		if len(seen) == cap(seen) && bad == nil && cap(seen) >= maxMembers {
-			bad = &fault{InvalidEvent, fmt.Sprintf("an event has at most %d members", maxMembers)}
-		}
 		if bad != nil {
 			return
 		}
-		seen = append(seen, name)
-		bad = set(name, value)
+		name, _ := stringOf(rawName)
+		switch {
+		case slices.Contains(seen, name):
+			bad = &fault{InvalidEvent, fmt.Sprintf("%.40q is there twice", name)}
+		case len(seen) == maxMembers:
+			bad = &fault{InvalidEvent, fmt.Sprintf("an event has at most %d members", maxMembers)}
+		default:
+			seen = append(seen, name)
+			bad = set(name, value)
+		}
 	})
 	if err != nil {
 		return &fault{InvalidJSON, err.Error()}
@@ -124,7 +126,8 @@ func members(raw []byte, set func(name string, value []byte) *fault) *fault {
 	return bad
 }
 
-// maxMembers bounds the attributes of one event.
+// maxMembers bounds the attributes of one event, and with it the search for
+// repeats.
 const maxMembers = 64
 
 func (ce *cloudEvent) set(name string, value []byte) *fault {

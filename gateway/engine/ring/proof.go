@@ -1,0 +1,56 @@
+package ring
+
+import "github.com/streamgateway/streamgateway/gateway/engine/wire"
+
+// ChannelLoss is a subscription whose completeness cannot be shown.
+type ChannelLoss struct {
+	Channel string // channel or pattern, as subscribed
+	// EvictedUpto is the newest event of it that is gone, or a bound above it.
+	EvictedUpto uint64
+	// Unprovable: the ring has forgotten the channel and cannot say more than
+	// the bound; perhaps nothing is lost.
+	Unprovable bool
+}
+
+// Complete gives the subscriptions for which a reader that has everything up
+// to and including n may have missed events that are gone. Empty is a proof:
+// whatever they got after n is in the ring.
+func (r *Ring) Complete(subs *wire.SubSet, n uint64) []ChannelLoss {
+	// Nothing above n has gone from any channel: the common case, O(1).
+	if r.evicted.Load() <= n {
+		return nil
+	}
+	var lost []ChannelLoss
+	r.table.mu.RLock()
+	defer r.table.mu.RUnlock()
+	for _, name := range subs.Exact() {
+		loss := ChannelLoss{Channel: name}
+		if ch := r.table.byName[name]; ch != nil {
+			loss.EvictedUpto = ch.evicted.Load()
+		} else {
+			loss.EvictedUpto, loss.Unprovable = r.floors.ofName(name), true
+		}
+		if loss.EvictedUpto > n {
+			lost = append(lost, loss)
+		}
+	}
+	for _, p := range subs.Patterns() {
+		if loss := r.patternLoss(p); loss.EvictedUpto > n {
+			lost = append(lost, loss)
+		}
+	}
+	return lost
+}
+
+// patternLoss folds all channels of a pattern, known and forgotten.
+func (r *Ring) patternLoss(p wire.Pattern) ChannelLoss {
+	loss := ChannelLoss{Channel: p.String()}
+	r.table.match(p, func(ch *channel) bool {
+		loss.EvictedUpto = max(loss.EvictedUpto, ch.evicted.Load())
+		return true
+	})
+	if floor := r.floors.ofPattern(p); floor > loss.EvictedUpto {
+		loss.EvictedUpto, loss.Unprovable = floor, true
+	}
+	return loss
+}

@@ -1,0 +1,39 @@
+package ring
+
+import "time"
+
+// Stats tells what the ring holds. Counters grow from its start.
+type Stats struct {
+	First, Head    uint64
+	Events         int
+	Bytes          int64         // memory of events, used or reserved
+	Held           time.Duration // age of the oldest event, by arrival
+	Short          bool          // events younger than the TTL had to go for lack of memory
+	Channels       int
+	Evictions      uint64 // runs of Evict
+	EvictedAge     uint64 // events
+	EvictedBytes   uint64 // events
+	FoldedChannels uint64 // channels forgotten
+}
+
+// Stats reads all of it at one moment.
+func (r *Ring) Stats() Stats {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	now := time.Since(r.start)
+	s := Stats{
+		First: r.First(), Head: r.Head(),
+		Bytes:          r.bytes,
+		Short:          r.shortAt >= 0 && now-r.shortAt < r.tuning.Load().TTL,
+		Channels:       r.table.len(),
+		Evictions:      r.counts.evictions,
+		EvictedAge:     r.counts.evictedEvents[causeAge],
+		EvictedBytes:   r.counts.evictedEvents[causeBytes],
+		FoldedChannels: r.counts.folded,
+	}
+	s.Events = int(s.Head + 1 - s.First)
+	if dir := *r.dir.Load(); len(dir) > 0 {
+		s.Held = now - dir[0].opened
+	}
+	return s
+}
