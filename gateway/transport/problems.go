@@ -16,6 +16,7 @@ const (
 	KindInvalidJSON           = "invalid-json"
 	KindUnauthenticated       = "unauthenticated"
 	KindChannelDenied         = "channel-denied"
+	KindOriginDenied          = "origin-denied"
 	KindNotFound              = "not-found"
 	KindMethod                = "method"
 	KindNotAcceptable         = "not-acceptable"
@@ -96,7 +97,8 @@ func Limit(name string, value int64, scope string) ProblemOption {
 	return func(p *problem) { p.Limit = &limitMember{name, value, scope} }
 }
 
-func results(list []eventResult) ProblemOption { return func(p *problem) { p.Results = list } }
+// withResults tells a publisher what was accepted before an outage.
+func withResults(list []eventResult) ProblemOption { return func(p *problem) { p.Results = list } }
 
 // Problem answers the request with application/problem+json. Nothing may have
 // been written to w before. A HEAD request gets the headers alone (net/http
@@ -139,6 +141,8 @@ func problemTitle(kind string) string {
 		return "Not authenticated"
 	case KindChannelDenied:
 		return "Channel not allowed"
+	case KindOriginDenied:
+		return "Origin not allowed"
 	case KindNotFound:
 		return "Not found"
 	case KindMethod:

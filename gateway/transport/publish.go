@@ -1,0 +1,265 @@
+package transport
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"strconv"
+	"sync/atomic"
+	"time"
+
+	"github.com/streamgateway/streamgateway/gateway/auth"
+	"github.com/streamgateway/streamgateway/gateway/engine/wire"
+	"github.com/streamgateway/streamgateway/gateway/engine/wire/decode"
+)
+
+// Log is where published events go.
+type Log interface {
+	// Append adds all events in their order, or none, and returns when the
+	// durability that Ack states is reached. An outage in the middle gives the
+	// accepted prefix with ErrLogUnavailable. require is "" or one of the words
+	// of the protocol: memory, quorum, fsync.
+	Append(ctx context.Context, events []wire.Event, require string) (Ack, error)
+}
+
+// Ack is what became of a request, as a fact.
+type Ack struct {
+	Epoch      string
+	Durability string
+	Copies     int // processes that hold the events
+	Events     []AckEvent
+}
+
+// AckEvent is one event's place in the log.
+type AckEvent struct {
+	Seq       uint64
+	Duplicate bool // the log had it already, at Seq
+}
+
+// Errors of Log.Append that get an answer of their own, besides MismatchError.
+var (
+	ErrDurability     = errors.New("durability not available")
+	ErrLogUnavailable = errors.New("log not available")
+)
+
+// MismatchError tells that the event at Index repeats the key of an earlier
+// one with another payload.
+type MismatchError struct{ Index int }
+
+// Error says which event it is.
+func (e *MismatchError) Error() string {
+	return fmt.Sprintf("event %d repeats an earlier key with another payload", e.Index)
+}
+
+// Authenticator says who wants to publish; see auth.Publisher for its errors.
+type Authenticator interface {
+	Authenticate(r *http.Request) (auth.Principal, error)
+}
+
+// publishRetryAfter is what publishers are asked to wait during an outage.
+const publishRetryAfter = time.Second
+
+// Publish is the handler of both publish endpoints.
+type Publish struct {
+	auth   Authenticator
+	log    Log
+	logger *slog.Logger
+	origin *http.CrossOriginProtection
+	took   func(time.Duration)
+	counts publishCounters
+}
+
+// PublishCounts counts since the start.
+type PublishCounts struct {
+	Events     uint64 // appended
+	Duplicates uint64 // events that the log had already
+	Failed     uint64 // requests answered 5xx
+	Rejected   uint64 // requests answered 4xx
+}
+
+type publishCounters struct{ events, duplicates, failed, rejected atomic.Uint64 }
+
+// NewPublish makes the handler. took is told how long each successful append
+// lasted; it must be quick and safe for concurrent use.
+func NewPublish(a Authenticator, l Log, logger *slog.Logger, took func(time.Duration)) *Publish {
+	return &Publish{auth: a, log: l, logger: logger, origin: http.NewCrossOriginProtection(), took: took}
+}
+
+// Counts returns the counters.
+func (p *Publish) Counts() PublishCounts {
+	return PublishCounts{p.counts.events.Load(), p.counts.duplicates.Load(), p.counts.failed.Load(), p.counts.rejected.Load()}
+}
+
+// ServeHTTP takes a request from its rights over its body to the ack. Rights
+// come first: nobody without them gets a byte of body read or explained.
+func (p *Publish) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	who, ok := p.admit(w, r)
+	if !ok {
+		return
+	}
+	require := r.Header.Get("SG-Require-Durability")
+	if require != "" && require != "memory" && require != "quorum" && require != "fsync" {
+		p.refuse(w, r, http.StatusBadRequest, KindInvalidParameter, Parameter("SG-Require-Durability"),
+			Detail("SG-Require-Durability must be memory, quorum or fsync"))
+		return
+	}
+	body, refusal := readBody(w, r)
+	if refusal != nil {
+		p.refuse(w, r, refusal.status, refusal.kind, refusal.options...)
+		return
+	}
+	channel := r.PathValue("channel")
+	request := decode.Request{Header: r.Header, Plain: channel != "", Channel: channel, Body: body}
+	if channel == "" {
+		request.Channel = r.URL.Query().Get("channel")
+	} else {
+		request.Type = r.URL.Query().Get("type")
+	}
+	events, err := decode.Events(request)
+	if err != nil {
+		p.refuseEvents(w, r, err)
+		return
+	}
+	p.append(w, r, who, events, require)
+}
+
+// admit answers the request itself when it may not publish.
+func (p *Publish) admit(w http.ResponseWriter, r *http.Request) (auth.Principal, bool) {
+	if err := p.origin.Check(r); err != nil {
+		p.refuse(w, r, http.StatusForbidden, KindOriginDenied, Detail("a page of another origin may not publish"))
+		return auth.Principal{}, false
+	}
+	who, err := p.auth.Authenticate(r)
+	if err == nil {
+		return who, true
+	}
+	no := refusalOf(err)
+	if no.status >= http.StatusInternalServerError {
+		p.logger.Warn("publisher cannot be checked", "error", err, "requestId", RequestID(r.Context()))
+	}
+	p.refuse(w, r, no.status, no.kind, no.options...)
+	return auth.Principal{}, false
+}
+
+// refusalOf answers an error of auth. Only what the caller can change is told.
+func refusalOf(err error) *refusal {
+	switch {
+	case errors.Is(err, auth.ErrUnauthenticated):
+		return &refusal{http.StatusUnauthorized, KindUnauthenticated, []ProblemOption{Detail(err.Error())}}
+	case errors.Is(err, auth.ErrDenied):
+		return &refusal{http.StatusForbidden, KindChannelDenied, []ProblemOption{Detail(err.Error())}}
+	}
+	return &refusal{http.StatusServiceUnavailable, KindOverload, []ProblemOption{
+		RetryAfter(publishRetryAfter), Detail("credentials cannot be checked at the moment")}}
+}
+
+func (p *Publish) append(w http.ResponseWriter, r *http.Request, who auth.Principal, events []wire.Event, require string) {
+	start := time.Now()
+	ack, err := p.log.Append(r.Context(), events, require)
+	accepted, duplicates, list := results(ack, events)
+	p.counts.events.Add(uint64(accepted - duplicates))
+	p.counts.duplicates.Add(uint64(duplicates))
+	var mismatch *MismatchError
+	switch {
+	case err == nil:
+		p.took(time.Since(start))
+		writeJSON(w, ackBody{accepted, duplicates, ack.Durability, ack.Copies, list})
+	case errors.Is(err, ErrDurability):
+		p.refuse(w, r, http.StatusPreconditionFailed, KindDurabilityUnavailable,
+			Detail("this gateway's log is "+ack.Durability+"; nothing was appended"))
+	case errors.As(err, &mismatch):
+		p.refuse(w, r, http.StatusUnprocessableEntity, KindIdempotencyMismatch,
+			Errors([]IndexError{{mismatch.Index, "an earlier event with this key has another payload"}}))
+	default:
+		p.logger.Error("appending events", "error", err, "publisher", who.Subject, "requestId", RequestID(r.Context()))
+		p.refuse(w, r, http.StatusServiceUnavailable, KindBrokerUnavailable, RetryAfter(publishRetryAfter), withResults(list),
+			Detail("repeat the same request with the same keys; it is safe"))
+	}
+}
+
+func (p *Publish) refuse(w http.ResponseWriter, r *http.Request, status int, kind string, opts ...ProblemOption) {
+	if status >= http.StatusInternalServerError {
+		p.counts.failed.Add(1)
+	} else {
+		p.counts.rejected.Add(1)
+	}
+	Problem(w, r, status, kind, opts...)
+}
+
+// refuseEvents answers what decode found.
+func (p *Publish) refuseEvents(w http.ResponseWriter, r *http.Request, err error) {
+	var bad *decode.Error
+	if !errors.As(err, &bad) {
+		bad = &decode.Error{Kind: decode.InvalidEvent, Detail: err.Error()}
+	}
+	status := http.StatusBadRequest
+	opts := []ProblemOption{Detail(bad.Detail)}
+	switch bad.Kind {
+	case decode.InvalidEvent:
+		status = http.StatusUnprocessableEntity
+	case decode.EventTooLarge:
+		status = http.StatusRequestEntityTooLarge
+		opts = append(opts, Limit("event-bytes", decode.MaxEventBytes, "event"))
+	case decode.BatchTooLarge:
+		status = http.StatusRequestEntityTooLarge
+		opts = append(opts, Limit("batch-bytes", decode.MaxBatchBytes, "request"))
+	case decode.UnsupportedMediaType:
+		status = http.StatusUnsupportedMediaType
+	case decode.InvalidParameter:
+		opts = append(opts, Parameter(bad.Parameter))
+	}
+	if len(bad.Items) > 0 {
+		list := make([]IndexError, len(bad.Items))
+		for i, item := range bad.Items {
+			list[i] = IndexError(item)
+		}
+		opts = append(opts, Index(list[0].Index), Errors(list))
+	}
+	p.refuse(w, r, status, string(bad.Kind), opts...)
+}
+
+// ackBody is the answer of a publish request.
+type ackBody struct {
+	Accepted   int           `json:"accepted"`
+	Duplicates int           `json:"duplicates"`
+	Durability string        `json:"durability"`
+	Copies     int           `json:"copies"`
+	Results    []eventResult `json:"results"`
+}
+
+// eventResult is what became of one event.
+type eventResult struct {
+	ID        string `json:"id"`
+	Cursor    string `json:"cursor"`
+	Duplicate bool   `json:"duplicate"`
+}
+
+// results pairs what the log says with the events it took, which may be a
+// prefix.
+func results(ack Ack, events []wire.Event) (accepted, duplicates int, list []eventResult) {
+	list = make([]eventResult, len(ack.Events))
+	for i, e := range ack.Events {
+		at := wire.Cursor{Epoch: ack.Epoch, Seq: e.Seq}
+		list[i] = eventResult{ID: events[i].EventID(at), Cursor: at.String(), Duplicate: e.Duplicate}
+		if e.Duplicate {
+			duplicates++
+		}
+	}
+	return len(list), duplicates, list
+}
+
+// writeJSON answers 200 with v, which holds nothing that cannot be JSON.
+func writeJSON(w http.ResponseWriter, v any) {
+	body, err := json.Marshal(v)
+	if err != nil {
+		panic(fmt.Sprintf("transport: answer %T: %v", v, err))
+	}
+	h := w.Header()
+	h.Set("Content-Type", "application/json")
+	h.Set("Cache-Control", "no-store")
+	h.Set("Content-Length", strconv.Itoa(len(body)))
+	_, _ = w.Write(body) // the client is gone when this fails; nobody is left to tell
+}

@@ -1,0 +1,69 @@
+package transport
+
+import (
+	"maps"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Routes are the handlers of one gateway. Each knows its own methods' rights.
+type Routes struct {
+	Stream  http.Handler   // GET /stream
+	Publish http.Handler   // POST /events and POST /channels/{channel}/events
+	Metrics func() Metrics // GET /metrics
+	// MetricsAccess says who may read Metrics.
+	MetricsAccess Authenticator
+	// Page is shown at / ; nil = there is none.
+	Page http.Handler
+}
+
+// Handler puts the routes together. Everything that has no route gets a
+// problem answer; every answer's request has an id.
+func (r Routes) Handler() http.Handler {
+	mux := http.NewServeMux()
+	publish := methods{http.MethodPost: r.Publish}
+	mux.Handle(Base+"/stream", methods{http.MethodGet: r.Stream})
+	mux.Handle(Base+"/events", publish)
+	mux.Handle(Base+"/channels/{channel}/events", publish)
+	mux.Handle(Base+"/time", withHead(http.HandlerFunc(serveTime)))
+	mux.Handle(Base+"/metrics", withHead(http.HandlerFunc(r.serveMetrics)))
+	mux.HandleFunc("/", func(w http.ResponseWriter, q *http.Request) {
+		Problem(w, q, http.StatusNotFound, KindNotFound, Detail("endpoints are under "+Base))
+	})
+	if r.Page != nil {
+		mux.Handle("/{$}", withHead(r.Page))
+	}
+	return withRequestID(mux)
+}
+
+// methods answers by method; what is missing gets 405 with Allow. OPTIONS is
+// answered 204 without any CORS header: without a list of origins only the
+// page's own origin may read.
+type methods map[string]http.Handler
+
+func withHead(get http.Handler) methods {
+	return methods{http.MethodGet: get, http.MethodHead: get}
+}
+
+func (m methods) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if h, ok := m[r.Method]; ok {
+		h.ServeHTTP(w, r)
+		return
+	}
+	allow := append(slices.Sorted(maps.Keys(m)), http.MethodOptions)
+	w.Header().Set("Allow", strings.Join(allow, ", "))
+	if r.Method == http.MethodOptions {
+		w.WriteHeader(http.StatusNoContent)
+		return
+	}
+	Problem(w, r, http.StatusMethodNotAllowed, KindMethod, Detail("use "+strings.Join(allow, ", ")))
+}
+
+// serveTime lets a client find the offset of its clock.
+func serveTime(w http.ResponseWriter, _ *http.Request) {
+	writeJSON(w, struct {
+		T int64 `json:"t"` // milliseconds since 1970
+	}{time.Now().UnixMilli()})
+}
