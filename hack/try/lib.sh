@@ -5,7 +5,8 @@
 #   CLUSTER   existing  the cluster that KUBECONFIG (or the default kubeconfig) points to
 #             kind      a kind cluster; needs a Docker or Podman engine
 #             own       the cluster of hack/cluster, from Go modules; needs root, no engine
-#             (not set) existing where KUBECONFIG is set, else kind where an engine answers, else own
+#             (not set) existing where KUBECONFIG is set (demo only: a suite that kills pods and
+#                       stops the operator asks to be told), else kind where an engine answers, else own
 #   REGISTRY  for an existing cluster: where to push the images, such as registry.example.com/team
 set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
@@ -26,7 +27,7 @@ kind_name() { echo "streamgateway-$NAME"; }
 engine() { # prints docker or podman if its engine answers; a client without an engine is no engine
   local e
   for e in docker podman; do
-    command -v $e >/dev/null && [[ $(timeout 10 $e info --format '{{.ID}}{{.Host.Arch}}' 2>/dev/null || timeout 10 $e info --format '{{.ID}}' 2>/dev/null) ]] && echo $e && return
+    command -v $e >/dev/null && timeout 10 $e ps -q >/dev/null 2>&1 && echo $e && return
   done
   return 1
 }
@@ -36,18 +37,18 @@ kind_() { # kind from the PATH, else built from its Go module
 }
 
 choose() { # sets CLUSTER
+  # a cluster of ours that the shell still points to is no cluster of somebody else
+  case ${KUBECONFIG:-} in "$root"/hack/cluster/state*/admin.conf | "$bin"/*.kubeconfig) unset KUBECONFIG ;; esac
   if [[ ! ${CLUSTER:-} ]]; then
-    if [[ ${KUBECONFIG:-} ]]; then CLUSTER=existing
+    if [[ ${KUBECONFIG:-} && $NAME == demo ]]; then CLUSTER=existing
     elif engine >/dev/null; then CLUSTER=kind
     else CLUSTER=own; fi
   fi
-  # the admin.conf of this very cluster of ours is no foreign cluster
-  [[ $CLUSTER == existing && ${KUBECONFIG:-} == "$(own_state)/admin.conf" ]] && CLUSTER=own
   case $CLUSTER in
     existing) ;;
     kind)
       engine >/dev/null || { echo "CLUSTER=kind needs a Docker or Podman engine, and none answers. Start one, or use CLUSTER=own" >&2; exit 1; }
-      [[ $(engine) == podman ]] && export KIND_EXPERIMENTAL_PROVIDER=podman
+      if [[ $(engine) == podman ]]; then export KIND_EXPERIMENTAL_PROVIDER=podman; fi
       ;;
     own)
       ((EUID == 0)) || { echo "No KUBECONFIG and no container engine: the cluster of hack/cluster needs root. Run  sudo -E env PATH=\"\$PATH\" make $NAME, or name a cluster (KUBECONFIG), or start Docker or Podman" >&2; exit 1; }
@@ -66,8 +67,7 @@ point() { # exports what the chosen cluster's tools need
   esac
   # kubectl: ours where it is built (it has the version of the node), else the machine's
   local ours=${KUBEBOX_BIN:-${XDG_CACHE_HOME:-$HOME/.cache}/streamgateway/cluster/bin}
-  [[ -x $ours/kubectl ]] && PATH=$ours:$PATH
-  export PATH
+  if [[ -x $ours/kubectl ]]; then export PATH=$ours:$PATH; fi
 }
 
 ref() { # image name → its reference: tagged by its program, so that a changed program is a changed Deployment
@@ -76,7 +76,7 @@ ref() { # image name → its reference: tagged by its program, so that a changed
 
 own_images() { # YAML from standard input, with the references of the images just built
   local i script=
-  for i in "${images[@]}"; do script+="s#localhost/streamgateway/$i:dev\\b#$(ref "$i")#g;"; done
+  for i in "${images[@]}"; do script+="s#localhost/streamgateway/$i:dev\\([^-._[:alnum:]]\\|\$\\)#$(ref "$i")\\1#g;"; done
   sed "$script"
 }
 

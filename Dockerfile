@@ -1,0 +1,47 @@
+# The images, for those who build with a container engine:
+#
+#   docker build --target manager -t localhost/streamgateway/manager:dev .
+#   docker build --target gateway -t localhost/streamgateway/gateway:dev .
+#   docker build --target demo    -t localhost/streamgateway/demo:dev .
+#
+# `make image` makes the same images without an engine. Both hold one static
+# program and nothing else, and run it as user 65532.
+ARG GO_VERSION=1.26
+FROM --platform=$BUILDPLATFORM golang:${GO_VERSION} AS build
+WORKDIR /src
+ARG TARGETOS TARGETARCH VERSION=dev
+ENV CGO_ENABLED=0 GOOS=$TARGETOS GOARCH=$TARGETARCH GOFLAGS="-trimpath -buildvcs=false"
+COPY go.mod go.sum ./
+COPY hack/demo/go.mod hack/demo/go.sum hack/demo/
+RUN --mount=type=cache,target=/go/pkg/mod go mod download && cd hack/demo && go mod download
+COPY . .
+RUN mkdir -p /out/tmp && chmod 1777 /out/tmp
+
+FROM build AS build-manager
+RUN --mount=type=cache,target=/go/pkg/mod --mount=type=cache,target=/root/.cache/go-build \
+    go build -ldflags "-s -w -X main.version=$VERSION" -o /out/manager ./controllers/cmd/manager
+
+FROM build AS build-gateway
+RUN --mount=type=cache,target=/go/pkg/mod --mount=type=cache,target=/root/.cache/go-build \
+    go build -ldflags "-s -w -X main.version=$VERSION" -o /out/gateway ./gateway/cmd/gateway
+
+FROM build AS build-demo
+RUN --mount=type=cache,target=/go/pkg/mod --mount=type=cache,target=/root/.cache/go-build \
+    go build -C hack/demo -ldflags "-s -w -X main.version=$VERSION" -o /out/demo .
+
+FROM scratch AS base
+LABEL org.opencontainers.image.licenses=Apache-2.0
+USER 65532:65532
+WORKDIR /
+
+FROM base AS demo
+COPY --from=build-demo /out /
+ENTRYPOINT ["/demo"]
+
+FROM base AS gateway
+COPY --from=build-gateway /out /
+ENTRYPOINT ["/gateway"]
+
+FROM base AS manager
+COPY --from=build-manager /out /
+ENTRYPOINT ["/manager"]
