@@ -1,0 +1,138 @@
+// Package engine is the core of a gateway pod: the shared log in memory and
+// the streams that read it, each a cursor into that log and never a queue of
+// its own.
+//
+// It is a thin façade over three pure rooms: wire (bytes), ring (log) and
+// fanout (streams). It knows no HTTP, no broker and no configuration file.
+// gateway/server makes it and feeds it from the broker's log; gateway/transport
+// opens streams on it.
+package engine
+
+import (
+	"context"
+	"math/rand/v2"
+	"time"
+
+	"github.com/streamgateway/streamgateway/gateway/engine/fanout"
+	"github.com/streamgateway/streamgateway/gateway/engine/ring"
+	"github.com/streamgateway/streamgateway/gateway/engine/wire"
+)
+
+// What opening and running a stream takes; see fanout.
+type (
+	Request  = fanout.Request
+	Identity = fanout.Identity
+	Stream   = fanout.Stream
+	Flags    = fanout.Flags
+	Drain    = fanout.Drain
+	Sink     = fanout.Sink
+)
+
+// ErrDraining is the answer to Open once Drain has begun.
+var ErrDraining = fanout.ErrDraining
+
+// Options is what an engine is made with and keeps.
+type Options struct {
+	Epoch      string // of the log whose records it is given
+	Floor      uint64 // seq before the first record it will be given
+	Durability string // of the log, told to clients in sg.open
+	Loops      int    // 0 = GOMAXPROCS
+	// Rand gives jitter; nil = seeded by the runtime. It is not used
+	// concurrently.
+	Rand *rand.Rand
+	// Buckets and Bucket shape the latency histogram: Bucket gives the index,
+	// 0..Buckets-1, of a value in seconds.
+	Buckets int
+	Bucket  func(seconds float64) int
+}
+
+// Tuning is all that may change while streams run.
+type Tuning struct {
+	Batching    fanout.Batching
+	Queue       fanout.Queue
+	Replay      ring.Replay
+	Connections fanout.Connections
+}
+
+// Stats counts since the start, except where a field says it is a state.
+type Stats struct {
+	fanout.Stats
+	Ring ring.Stats
+	Head wire.Cursor
+}
+
+// Engine holds one log and the streams that read it.
+type Engine struct {
+	ring   *ring.Ring
+	fanout *fanout.Fanout
+	epoch  string
+}
+
+// New makes an engine that runs until Close.
+func New(o Options, t Tuning) *Engine {
+	log := ring.New(o.Epoch, o.Floor, t.Replay)
+	return &Engine{
+		ring:  log,
+		epoch: o.Epoch,
+		fanout: fanout.New(fanout.Options{
+			Ring: log, Epoch: o.Epoch, Durability: o.Durability,
+			Loops: o.Loops, Rand: o.Rand, Buckets: o.Buckets, Bucket: o.Bucket,
+		}, t.fanout()),
+	}
+}
+
+// fanout is the part of the tuning that streams run by.
+func (t Tuning) fanout() fanout.Tuning {
+	return fanout.Tuning{
+		Batching: t.Batching, Queue: t.Queue, Connections: t.Connections,
+		Replay: t.Replay.Mode != replayDisabled, BufferSeconds: int64(t.Replay.TTL.Seconds()),
+	}
+}
+
+// replayDisabled is the Mode of ring.Replay that takes no positions.
+const replayDisabled = "Disabled"
+
+// Append is the sink of the log: it takes records in log order, one caller at
+// a time, and gives them to the streams that wait for them before it returns,
+// as far as that takes no more than a short turn; the rest follows at once on
+// goroutines of the engine.
+func (e *Engine) Append(recs []wire.Record) {
+	e.ring.Append(recs)
+	e.fanout.Wake()
+}
+
+// Open decides how a stream resumes. Nothing is written before Stream.Start,
+// and a stream that is never started costs nothing and needs no end. The only
+// error is ErrDraining.
+func (e *Engine) Open(r Request) (*Stream, error) { return e.fanout.Open(r) }
+
+// Tune takes effect on the next batch, heartbeat or check of every stream. No
+// stream is closed by it.
+func (e *Engine) Tune(t Tuning) {
+	e.ring.Tune(t.Replay)
+	e.fanout.Tune(t.fanout())
+}
+
+// Flags gives the flags of streams from now on, and tells running streams
+// when their revision moved.
+func (e *Engine) Flags(f Flags) { e.fanout.Flags(f) }
+
+// Drain asks all clients to move and returns when the last stream is closed,
+// which is after d.Timeout at the latest, or with ctx's error. Open answers
+// ErrDraining from then on; appending goes on as before.
+func (e *Engine) Drain(ctx context.Context, d Drain) error { return e.fanout.Drain(ctx, d) }
+
+// Evict drops what the log need not hold any longer. The janitor calls it once
+// a second.
+func (e *Engine) Evict() { e.ring.Evict(time.Now()) }
+
+// Head is the position of the newest record.
+func (e *Engine) Head() wire.Cursor { return wire.Cursor{Epoch: e.epoch, Seq: e.ring.Head()} }
+
+// Stats counts; it waits for a turn of every loop, microseconds as a rule.
+func (e *Engine) Stats() Stats {
+	return Stats{Stats: e.fanout.Stats(), Ring: e.ring.Stats(), Head: e.Head()}
+}
+
+// Close ends all streams at once and stops the engine.
+func (e *Engine) Close() { e.fanout.Close() }

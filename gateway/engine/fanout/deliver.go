@@ -1,0 +1,293 @@
+package fanout
+
+import (
+	"time"
+
+	"github.com/streamgateway/streamgateway/gateway/engine/wire"
+)
+
+// advance writes what the stream has to get next: one block or slice, so that
+// a stream with a long past takes turns with the others.
+func (l *loop) advance(s *Stream) {
+	if s.state == closed || s.blocked {
+		return
+	}
+	l.tellFlags(s)
+	for s.state != closed && !s.blocked {
+		if l.left == 0 {
+			l.queue(s)
+			return
+		}
+		if len(s.rest) > 0 {
+			l.write(s, s.rest)
+			continue
+		}
+		if s.gap != nil && s.state == running {
+			l.nameGap(s)
+		}
+		if len(s.out) > 0 {
+			b := s.out
+			s.out = nil
+			l.write(s, b)
+			continue
+		}
+		if s.state == ending {
+			l.close(s, s.leaving.reason)
+			return
+		}
+		b := l.next(s)
+		if b == nil {
+			if len(s.out) > 0 {
+				continue // the past ended and says so
+			}
+			return
+		}
+		l.send(s, b)
+		if !s.blocked && s.state == running {
+			l.queue(s) // what follows, in the next turn
+		}
+		return
+	}
+}
+
+// next gives what continues the stream at its cursor, nil when it has all.
+func (l *loop) next(s *Stream) *block {
+	if s.past != nil {
+		return l.nextOfPast(s)
+	}
+	g := s.group
+	for tries := 0; s.cursor < g.last; {
+		if b := g.continuing(s.cursor); b != nil {
+			return b
+		}
+		b, err := l.slice(g, g.subs, s.cursor, g.position(l.seen))
+		switch {
+		case err != nil:
+			tries++
+			l.evicted(s, tries >= maxTries)
+			if len(s.out) > 0 {
+				return nil // it names the gap, so it goes first
+			}
+		case b.events > 0:
+			g.keep(b)
+			return b
+		default:
+			s.cursor = b.last
+		}
+	}
+	l.caughtUp(s)
+	return nil
+}
+
+// caughtUp notes that a live stream lacks nothing.
+func (l *loop) caughtUp(s *Stream) {
+	s.eventsAt, s.bytesAt = s.group.events, s.group.bytes
+	s.behindSince = 0
+	if s.slow {
+		s.slow = false
+		l.n.slow--
+	}
+}
+
+// send hands out a block and moves the stream behind it.
+func (l *loop) send(s *Stream, b *block) {
+	s.cursor = b.last
+	s.flight = flight{events: b.events, replay: s.past != nil}
+	if s.past != nil {
+		s.past.replayed += uint64(b.events)
+	} else {
+		s.flight.arrived = b.arrived
+		s.eventsAt += uint64(b.events)
+		s.bytesAt += uint64(len(b.bytes))
+		s.behindSince = l.behind(s)
+	}
+	if b.taken {
+		l.n.shared++
+	}
+	b.taken = true
+	l.write(s, b.bytes)
+}
+
+// hand hands out bytes made for this stream alone, with events it is to be
+// credited for but which are not part of its row.
+func (l *loop) hand(s *Stream, b *block) {
+	s.flight = flight{events: b.events}
+	l.write(s, b.bytes)
+}
+
+// behind gives the arrival of the first event after the stream's cursor, 0
+// when it has all.
+func (l *loop) behind(s *Stream) int64 {
+	if s.cursor >= s.group.last {
+		return 0
+	}
+	if i := s.group.find(s.cursor); i >= 0 {
+		return s.group.recent[i].arrived
+	}
+	return max(s.behindSince, l.marks.at(s.cursor))
+}
+
+// write hands bytes to the sink. Bytes that it does not take stay in rest.
+func (l *loop) write(s *Stream, b []byte) {
+	if l.left > 0 {
+		l.left--
+	}
+	l.n.writes++
+	n, blocked, err := s.sink.TryWrite(b)
+	if err != nil {
+		l.close(s, ReasonError)
+		return
+	}
+	l.n.sent += uint64(n)
+	s.rest = b[n:]
+	if blocked {
+		s.blocked = true
+		s.blockedSince = l.now
+		l.timers.sooner(&s.timer, l.now+int64(l.tuning.Connections.WriteTimeout))
+		return
+	}
+	if len(s.rest) == 0 {
+		l.landed(s)
+	}
+}
+
+// writable goes on where the sink was blocked.
+func (l *loop) writable(s *Stream) {
+	if s.state == closed || !s.blocked {
+		return
+	}
+	s.blocked = false
+	if len(s.rest) == 0 {
+		l.landed(s)
+	}
+	l.advance(s)
+}
+
+// landed counts what the socket took.
+func (l *loop) landed(s *Stream) {
+	s.rest = nil
+	f := s.flight
+	s.flight = flight{}
+	if f.events == 0 {
+		return
+	}
+	l.n.delivered += uint64(f.events)
+	if f.replay {
+		l.n.replayed += uint64(f.events)
+	}
+	if f.arrived != 0 {
+		l.observe(l.f.now() - f.arrived)
+	}
+}
+
+// observe counts one latency, in nanoseconds.
+func (l *loop) observe(latency int64) {
+	seconds := time.Duration(latency).Seconds()
+	l.n.latency[l.f.opts.Bucket(seconds)]++
+	l.n.latencySum += uint64(latency)
+}
+
+// say queues controls, in out, for the stream and writes them when it can.
+func (l *loop) say(s *Stream, out []byte) {
+	if s.state != running {
+		return
+	}
+	s.out = out
+	l.advance(s)
+}
+
+// slice encodes up to maxSlice bytes of the log after a position. The block's
+// last is up to where it is complete, also when it holds no events.
+func (l *loop) slice(g *group, subs *wire.SubSet, after, upto uint64) (*block, error) {
+	next, err := l.f.opts.Ring.Replay(subs, after, upto, maxSlice, &l.scratch)
+	if err != nil {
+		return nil, err
+	}
+	b := &block{first: next}
+	if len(l.scratch.Elements) > 0 {
+		b = l.encode(g, l.scratch.Elements)
+		b.arrived = l.marks.at(b.first)
+		clear(l.scratch.Elements) // they hold on to the log's memory
+	}
+	b.from, b.last = after, next
+	return b, nil
+}
+
+// encode makes a block of events. Its first and last are theirs.
+func (l *loop) encode(g *group, events []wire.Element) *block {
+	size := 0
+	for i := range events {
+		size += len(events[i].JSON) + frameBytes
+	}
+	l.n.blocks++
+	return &block{
+		first: events[0].Seq, last: events[len(events)-1].Seq, events: len(events),
+		bytes: wire.AppendFrame(make([]byte, 0, size), g.key.format, l.f.opts.Epoch, events...),
+	}
+}
+
+// frameBytes is about what a frame adds to an element's JSON.
+const frameBytes = 64
+
+// find gives the index of the recent block that continues at c, -1 when there
+// is none.
+func (g *group) find(c uint64) int {
+	for i := len(g.recent) - 1; i >= 0; i-- {
+		if g.recent[i].fits(c) {
+			return i
+		}
+		if g.recent[i].last <= c {
+			break
+		}
+	}
+	return -1
+}
+
+// continuing gives what continues at c from memory: the newest block itself
+// for a member that is in step, several blocks joined into one write for one
+// that is behind, nil for one that needs the log.
+func (g *group) continuing(c uint64) *block {
+	i := g.find(c)
+	if i == len(g.recent)-1 && i >= 0 {
+		return g.recent[i]
+	}
+	for _, b := range g.joined {
+		if b.fits(c) {
+			return b
+		}
+	}
+	if i < 0 {
+		return nil
+	}
+	first, last, bytes, events := g.recent[i], g.recent[i], 0, 0
+	for _, b := range g.recent[i:] {
+		if bytes > 0 && bytes+len(b.bytes) > maxSlice {
+			break
+		}
+		bytes += len(b.bytes)
+		events += b.events
+		last = b
+	}
+	if first == last {
+		return first
+	}
+	joined := &block{from: first.from, first: first.first, last: last.last, events: events, arrived: first.arrived}
+	joined.bytes = make([]byte, 0, bytes)
+	for _, b := range g.recent[i:] {
+		if b.last > last.last {
+			break
+		}
+		joined.bytes = append(joined.bytes, b.bytes...)
+	}
+	g.keep(joined)
+	return joined
+}
+
+// keep remembers a block for others at the same cursor.
+func (g *group) keep(b *block) {
+	if len(g.joined) == maxJoined {
+		copy(g.joined, g.joined[1:])
+		g.joined = g.joined[:maxJoined-1]
+	}
+	g.joined = append(g.joined, b)
+}

@@ -1,0 +1,81 @@
+package fanout
+
+import (
+	"time"
+
+	"github.com/streamgateway/streamgateway/gateway/engine/wire"
+)
+
+// Drain says how clients are asked to move to another pod.
+type Drain struct {
+	Reason  string        // one of wire's Drain constants, told in sg.drain
+	Spread  time.Duration // clients get their slots over this
+	Timeout time.Duration // who is still there is closed
+}
+
+const (
+	// drainRetryMin and drainRetrySpan bound the hint to plain clients that are
+	// moved, in milliseconds: they can come back at once, on another pod.
+	drainRetryMin  = 200
+	drainRetrySpan = 1301
+	// drainOverlap is how long readers of arrays, which are programs that know
+	// sg.drain, may keep the old stream while they open the new one. Plain
+	// clients would not use it.
+	drainOverlap = 2 * time.Second
+	// ageOverlap bounds the same at connections.maxAge.
+	ageOverlap = 10 * time.Second
+)
+
+// draining is a Drain under way.
+type draining struct {
+	Drain
+	spreadUntil, until int64
+}
+
+// slot draws a slot for a stream that came when draining had begun.
+func (d *draining) slot(l *loop) int64 {
+	return l.rand.Int64N(max(d.spreadUntil-l.now, 0) + 1)
+}
+
+// leaving is when a stream that was asked to move is ended, or when one that is
+// ending is closed even if it did not take its last frame.
+type leaving struct {
+	reason string
+	at     int64
+}
+
+// startDrain gives every stream of the loop its slot, in random order and
+// evenly spread. The loops' slots lie at random between each other.
+func (l *loop) startDrain(d Drain) {
+	d.Spread = min(d.Spread, d.Timeout)
+	l.drain = &draining{Drain: d, spreadUntil: l.now + int64(d.Spread), until: l.now + int64(d.Timeout)}
+	streams := append([]*Stream(nil), l.streams...)
+	for i, at := range l.rand.Perm(len(streams)) {
+		slot := (float64(i) + l.rand.Float64()) / float64(len(streams)) * float64(d.Spread)
+		l.move(streams[at], d.Reason, int64(slot), int64(d.Timeout), wire.EndDrain)
+	}
+}
+
+// move asks a client to move: to open a second connection after in, and to
+// drop this one before it is closed. All times are nanoseconds from now.
+func (l *loop) move(s *Stream, reason string, in, limit int64, ended string) {
+	if s.state == ending {
+		s.leaving.at = min(s.leaving.at, l.now+limit)
+		l.timers.sooner(&s.timer, s.leaving.at)
+	}
+	if s.state != running {
+		return
+	}
+	closeIn := in
+	if s.group.key.format == wire.Array {
+		closeIn += int64(drainOverlap)
+	}
+	closeIn = max(min(closeIn, limit), 0)
+	s.leaving = &leaving{reason: ended, at: l.now + closeIn}
+	l.timers.sooner(&s.timer, s.leaving.at)
+	l.say(s, wire.AppendControl(s.out, wire.ControlDrain, wire.Cursor{}, &wire.Drain{
+		Reason: reason, InMs: milliseconds(in), CloseMs: milliseconds(closeIn),
+	}))
+}
+
+func milliseconds(d int64) int64 { return time.Duration(d).Milliseconds() }

@@ -1,0 +1,223 @@
+// Package fanout writes the log to its readers: groups of equal subscribers,
+// batches encoded once per group, a cursor per client, and what happens to a
+// client that cannot keep up.
+//
+// It knows the log (ring) and the bytes (wire), but neither HTTP nor sockets:
+// a stream is written through a Sink. It is called by the engine's façade and
+// by whoever owns a sink.
+package fanout
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/streamgateway/streamgateway/gateway/engine/ring"
+	"github.com/streamgateway/streamgateway/gateway/engine/wire"
+)
+
+// ErrDraining is the answer to Open once Drain has begun.
+var ErrDraining = errors.New("draining")
+
+// Options is what a Fanout is made with and keeps.
+type Options struct {
+	Ring       *ring.Ring
+	Epoch      string
+	Durability string     // told in sg.open
+	Loops      int        // 0 = GOMAXPROCS
+	Rand       *rand.Rand // jitter; nil = seeded by the runtime
+	// Buckets and Bucket shape the latency histogram: Bucket gives the index,
+	// 0..Buckets-1, of a value in seconds.
+	Buckets int
+	Bucket  func(seconds float64) int
+}
+
+// Fanout owns the loops, and knows which of them serves which group.
+type Fanout struct {
+	opts   Options
+	start  time.Time // the zero of all times inside, on the monotonic clock
+	tuning atomic.Pointer[Tuning]
+	flags  atomic.Pointer[Flags]
+	loops  []*loop
+	stop   chan struct{}
+	told   uint64 // head that the loops have been told of; Wake's own
+
+	// mu guards what follows. It is taken when a stream comes or goes, never
+	// for an event, and no other lock is taken under it.
+	mu       sync.Mutex
+	places   map[groupKey][]int // members of a group on each loop
+	load     []int              // streams on each loop
+	active   int
+	peak     int
+	draining bool
+	empty    chan struct{} // closed when draining is over
+}
+
+// maxShared is how many members of one group a loop takes before the next
+// loop gets its own copy of the group: a small group wakes one loop, a big one
+// uses all cores.
+const maxShared = 512
+
+// New starts the loops; they run until Close.
+func New(o Options, t Tuning) *Fanout {
+	if o.Loops <= 0 {
+		o.Loops = runtime.GOMAXPROCS(0)
+	}
+	if o.Rand == nil {
+		o.Rand = rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64()))
+	}
+	f := &Fanout{
+		opts: o, start: time.Now(), stop: make(chan struct{}),
+		places: map[groupKey][]int{}, load: make([]int, o.Loops), empty: make(chan struct{}),
+	}
+	f.told = o.Ring.Head()
+	f.tuning.Store(&t)
+	f.flags.Store(&Flags{Of: func(Identity) (map[string]bool, *wire.End) { return nil, nil }})
+	for i := range o.Loops {
+		f.loops = append(f.loops, newLoop(f, i))
+	}
+	for _, l := range f.loops {
+		go l.serve()
+	}
+	return f
+}
+
+// Wake tells the loops that the ring got records, and runs those that are idle
+// for one short turn. It has one caller at a time, like the ring's Append.
+func (f *Fanout) Wake() {
+	a := arrival{first: f.told + 1, last: f.opts.Ring.Head(), at: f.now()}
+	f.told = a.last
+	for _, l := range f.loops {
+		l.postRecords(a)
+	}
+	for _, l := range f.loops {
+		l.run(publisherBudget)
+	}
+}
+
+// Open decides how a stream resumes.
+func (f *Fanout) Open(r Request) (*Stream, error) {
+	f.mu.Lock()
+	draining := f.draining
+	f.mu.Unlock()
+	if draining {
+		return nil, ErrDraining
+	}
+	p := decide(f.opts.Ring, f.opts.Epoch, f.tuning.Load().Replay, &r)
+	return &Stream{
+		f: f, id: r.Identity, from: p.cursor, cursor: p.cursor, done: make(chan struct{}), opening: &opening{request: r, plan: p},
+	}, nil
+}
+
+// Tune takes effect on the next batch, heartbeat or check of every stream.
+func (f *Fanout) Tune(t Tuning) {
+	f.tuning.Store(&t)
+	f.broadcast(input{op: opTune})
+}
+
+// Flags gives the flags of streams from now on, and tells running streams.
+func (f *Fanout) Flags(flags Flags) {
+	f.flags.Store(&flags)
+	f.broadcast(input{op: opFlags})
+}
+
+// Drain asks all clients to move and returns when the last stream is closed,
+// after d.Timeout at the latest, or with ctx's error.
+func (f *Fanout) Drain(ctx context.Context, d Drain) error {
+	f.mu.Lock()
+	first := !f.draining
+	f.draining = true
+	if first && f.active == 0 {
+		close(f.empty)
+	}
+	f.mu.Unlock()
+	if first {
+		f.broadcast(input{op: opDrain, payload: d})
+	}
+	select {
+	case <-f.empty:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// Close ends all streams at once and stops the loops.
+func (f *Fanout) Close() {
+	for _, l := range f.loops {
+		l.call(l.closeAll)
+	}
+	close(f.stop)
+}
+
+func (f *Fanout) broadcast(in input) {
+	for _, l := range f.loops {
+		l.post(in)
+		l.run(publisherBudget)
+	}
+}
+
+// at is a position of the log that f writes.
+func (f *Fanout) at(seq uint64) wire.Cursor { return wire.Cursor{Epoch: f.opts.Epoch, Seq: seq} }
+
+// now is the time since the start, in nanoseconds of the monotonic clock.
+func (f *Fanout) now() int64 { return int64(time.Since(f.start)) }
+
+// place gives a new stream of a group its loop.
+func (f *Fanout) place(key groupKey) *loop {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	counts := f.places[key]
+	if counts == nil {
+		counts = make([]int, len(f.loops))
+		f.places[key] = counts
+	}
+	best := -1
+	for i, n := range counts {
+		if n > 0 && n < maxShared {
+			best = i
+			break
+		}
+		if best < 0 || f.load[i] < f.load[best] {
+			best = i
+		}
+	}
+	counts[best]++
+	f.load[best]++
+	f.active++
+	f.peak = max(f.peak, f.active)
+	return f.loops[best]
+}
+
+// leave undoes place.
+func (f *Fanout) leave(key groupKey, l *loop) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	counts := f.places[key]
+	counts[l.index]--
+	f.load[l.index]--
+	f.active--
+	if !anyPositive(counts) {
+		delete(f.places, key)
+	}
+	if f.draining && f.active == 0 {
+		select {
+		case <-f.empty:
+		default:
+			close(f.empty)
+		}
+	}
+}
+
+func anyPositive(counts []int) bool {
+	for _, n := range counts {
+		if n > 0 {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,192 @@
+package fanout
+
+import (
+	"github.com/streamgateway/streamgateway/gateway/engine/wire"
+)
+
+// groupKey is equal for streams that get the same bytes.
+type groupKey struct {
+	subs   string
+	format wire.Format
+}
+
+// group is all streams of one loop that get the same bytes. A batch is encoded
+// once for all of them.
+type group struct {
+	key     groupKey
+	subs    *wire.SubSet
+	members []*Stream
+
+	// pending are matched events that wait for the window to close.
+	pending      []wire.Element
+	pendingBytes int64
+	arrived      int64 // of the oldest pending event
+	hurry        bool  // flush at the end of the records at hand
+	timer        timer
+	lastFlush    int64 // when the window opened
+
+	last    uint64   // newest event or checkpoint flushed
+	events  uint64   // flushed since the group was made
+	bytes   uint64   // flushed since the group was made
+	recent  []*block // newest last; in an unbroken row
+	joined  []*block // blocks made for members that were behind
+	passAt  int      // members still to be written in this pass, from the end
+	repass  bool     // a block came during the pass
+	passing bool
+}
+
+// block is an immutable piece of a stream. It continues a stream whose cursor
+// c is from ≤ c < first: the group has no event in between.
+type block struct {
+	from, first, last uint64
+	events            int
+	bytes             []byte
+	arrived           int64 // of its oldest event in this pod; 0 = not known
+	taken             bool  // written to a stream already
+}
+
+// fits tells whether b is what comes next after cursor c.
+func (b *block) fits(c uint64) bool { return b.from <= c && c < b.first }
+
+const (
+	// maxRecent and maxRecentBytes bound what a group keeps for members whose
+	// sink was busy when a block came. Older ones come from the ring.
+	maxRecent      = 32
+	maxRecentBytes = 1 << 20
+	// maxSlice is how many bytes a stream that catches up gets in one write.
+	maxSlice  = 64 << 10
+	maxJoined = 4
+)
+
+// position is up to where members of the group can be: everything in the log
+// up to it has been flushed or does not concern them.
+func (g *group) position(seen uint64) uint64 {
+	if len(g.pending) > 0 {
+		return g.pending[0].Seq - 1
+	}
+	return seen
+}
+
+// cause is why a batch was closed.
+type cause uint8
+
+const (
+	causeLeading cause = iota
+	causeTime
+	causeCount
+	causeBytes
+	causeFlush
+)
+
+// take adds a matched event to the group's batch and closes it when it is
+// full.
+func (l *loop) take(g *group, e *wire.Element, arrived int64) {
+	if len(g.pending) == 0 {
+		g.arrived = arrived
+	}
+	g.pending = append(g.pending, *e)
+	g.pendingBytes += int64(len(e.JSON))
+	b := &l.tuning.Batching
+	switch {
+	case b.Window <= 0:
+		l.flush(g, causeLeading)
+	case len(g.pending) >= b.MaxEvents:
+		l.flush(g, causeCount)
+	case g.pendingBytes >= b.MaxBytes:
+		l.flush(g, causeBytes)
+	case e.Flush:
+		l.flush(g, causeFlush)
+	case !g.hurry:
+		g.hurry = true
+		l.touched = append(l.touched, g)
+	}
+}
+
+// settle decides for groups that got events, once the records at hand are
+// matched: a quiet group is flushed at once, so that a lone event (or the
+// events of one publish request) never waits; a busy one waits for its window.
+func (l *loop) settle() {
+	window := int64(l.tuning.Batching.Window)
+	for _, g := range l.touched {
+		g.hurry = false
+		switch {
+		case len(g.pending) == 0:
+		case l.now-g.lastFlush >= window:
+			l.flush(g, causeLeading)
+		default:
+			l.timers.sooner(&g.timer, g.lastFlush+window)
+		}
+	}
+	clear(l.touched)
+	l.touched = l.touched[:0]
+}
+
+// flush closes the group's batch: one block, encoded once, for all members.
+func (l *loop) flush(g *group, why cause) {
+	l.timers.clear(&g.timer)
+	if len(g.pending) == 0 {
+		return
+	}
+	b := l.encode(g, g.pending)
+	b.from, b.arrived = g.last, g.arrived
+	clear(g.pending) // they hold on to the log's memory
+	g.pending, g.pendingBytes = g.pending[:0], 0
+	g.lastFlush = l.now
+	l.n.batch(why, b.events)
+	l.publish(g, b)
+}
+
+// publish makes b the newest block of the group and begins to write it.
+func (l *loop) publish(g *group, b *block) {
+	g.last = b.last
+	g.events += uint64(b.events)
+	g.bytes += uint64(len(b.bytes))
+	g.recent = append(g.recent, b)
+	g.trim()
+	if g.passing {
+		g.repass = true
+		return
+	}
+	g.passing, g.passAt = true, len(g.members)
+	l.ready.add(work{group: g})
+}
+
+// trim drops the oldest recent blocks above the bounds, but never the newest.
+func (g *group) trim() {
+	total := 0
+	for i := len(g.recent) - 1; i >= 0; i-- {
+		total += len(g.recent[i].bytes)
+		if i < len(g.recent)-1 && (total > maxRecentBytes || len(g.recent)-i > maxRecent) {
+			n := copy(g.recent, g.recent[i+1:])
+			clear(g.recent[n:])
+			g.recent = g.recent[:n]
+			return
+		}
+	}
+}
+
+// pass writes the newest block to members, from the last to the first, so that
+// a member that leaves meanwhile (the last one takes its place) leaves none
+// out. It stops when the budget is used up and goes on in the next turn.
+func (l *loop) pass(g *group) {
+	g.passAt = min(g.passAt, len(g.members))
+	for written := l.n.writes; g.passAt > 0; {
+		if l.left == 0 || l.n.writes-written >= turn {
+			l.ready.add(work{group: g})
+			return
+		}
+		g.passAt--
+		s := g.members[g.passAt]
+		if s.blocked {
+			l.missed(s)
+		} else {
+			l.advance(s)
+		}
+	}
+	if g.repass {
+		g.repass, g.passAt = false, len(g.members)
+		l.ready.add(work{group: g})
+		return
+	}
+	g.passing = false
+}

@@ -1,0 +1,260 @@
+package fanout
+
+import (
+	"time"
+
+	"github.com/streamgateway/streamgateway/gateway/engine/wire"
+)
+
+const (
+	jitterPerMille = 100 // heartbeats and ages: ±10 %
+	// lastWords is how long a stream has for taking its last frame.
+	lastWords = 5 * time.Second
+)
+
+// begin makes a stream part of its group and writes what every stream begins
+// with.
+func (l *loop) begin(s *Stream) {
+	o := s.opening
+	s.opening = nil
+	l.join(s, &o.request)
+	flags, end := l.flags.Of(s.id)
+	s.flagsRev = l.flags.Revision
+	if o.request.Pad {
+		s.out = wire.AppendPad(s.out)
+	}
+	s.out = wire.AppendPreamble(s.out, l.retry(), l.open(s, o, flags))
+	s.out = appendResets(s.out, o.plan.resets)
+	s.past = &past{skips: o.plan.skips, last: o.plan.last}
+	l.n.opened(&o.plan)
+	s.born, s.ageJitter = l.now, int16(l.perMille())
+	s.nextBeat = l.now + l.jittered(l.tuning.Connections.Heartbeat, l.perMille())
+	l.timers.set(&s.timer, s.nextBeat)
+	switch {
+	case end != nil:
+		l.finish(s, end, end.Reason)
+		return
+	case l.drain != nil:
+		l.move(s, l.drain.Reason, l.drain.slot(l), l.drain.until-l.now, wire.EndDrain)
+	}
+	if len(s.past.last) == 0 && s.cursor >= s.group.position(l.seen) {
+		l.endPast(s) // nothing to replay: all of it in one write
+	}
+	l.advance(s)
+}
+
+// open is the payload of sg.open.
+func (l *loop) open(s *Stream, o *opening, flags map[string]bool) *wire.Open {
+	c := &l.tuning.Connections
+	open := &wire.Open{
+		Version: wire.ProtocolVersion, SID: s.id.SID, Revision: 1,
+		Cursor: l.f.at(o.plan.cursor).String(), Resume: o.plan.resume,
+		Channels: o.request.Subs.All(), Denied: o.request.Denied,
+		Time: time.Now().UnixMilli(), Heartbeat: c.Heartbeat.Milliseconds(),
+		BufferSeconds: l.tuning.BufferSeconds, Durability: l.f.opts.Durability,
+		Limits: wire.OpenLimits{Channels: c.MaxSubscriptions, Patterns: c.MaxPatterns},
+		Flags:  flags, FlagsRevision: l.flags.Revision,
+	}
+	if open.Denied == nil {
+		open.Denied = []wire.Denied{}
+	}
+	if open.Flags == nil {
+		open.Flags = map[string]bool{}
+	}
+	return open
+}
+
+func (l *loop) join(s *Stream, r *Request) {
+	key := groupKey{subs: r.Subs.Key(), format: r.Format}
+	g := l.groups[key]
+	if g == nil {
+		g = &group{key: key, subs: r.Subs, last: l.seen, lastFlush: never}
+		g.timer.group = g
+		l.groups[key] = g
+		l.routes.add(g)
+	}
+	s.group, s.member, s.order = g, len(g.members), len(l.streams)
+	s.timer.stream = s
+	g.members = append(g.members, s)
+	l.streams = append(l.streams, s)
+	s.eventsAt, s.bytesAt = g.events, g.bytes
+	l.n.subscriptions += r.Subs.Len()
+}
+
+// never is long before any time.
+const never = -1 << 60
+
+// close ends a stream, whatever it is doing. It does nothing to a closed one.
+func (l *loop) close(s *Stream, reason string) {
+	if s.state == closed {
+		return
+	}
+	if s.state == ending {
+		reason = s.leaving.reason
+	}
+	s.state = closed
+	l.n.closed(reason, s.flight.events)
+	if s.slow {
+		l.n.slow--
+	}
+	l.timers.clear(&s.timer)
+	l.part(s)
+	s.rest, s.out, s.past, s.gap, s.flight = nil, nil, nil, nil, flight{}
+	s.sink.Close()
+	close(s.done)
+}
+
+// part undoes join. The last one takes the place of the one that leaves.
+func (l *loop) part(s *Stream) {
+	g := s.group
+	l.n.subscriptions -= g.subs.Len()
+	g.members = remove(g.members, s.member)
+	if s.member < len(g.members) {
+		g.members[s.member].member = s.member
+	}
+	l.streams = remove(l.streams, s.order)
+	if s.order < len(l.streams) {
+		l.streams[s.order].order = s.order
+	}
+	if len(g.members) == 0 {
+		l.timers.clear(&g.timer)
+		l.routes.remove(g)
+		delete(l.groups, g.key)
+		g.pending = nil
+	}
+	l.f.leave(g.key, l)
+}
+
+func remove(list []*Stream, i int) []*Stream {
+	last := len(list) - 1
+	list[i] = list[last]
+	list[last] = nil
+	return list[:last]
+}
+
+// finish says sg.end as the last frame and closes as soon as it is taken.
+func (l *loop) finish(s *Stream, end *wire.End, reason string) {
+	if s.state != running {
+		return
+	}
+	s.state = ending
+	if end.RetryMs != nil {
+		s.out = wire.AppendRetry(s.out, *end.RetryMs)
+	}
+	s.out = wire.AppendControl(s.out, wire.ControlEnd, wire.Cursor{}, end)
+	at := l.now + int64(lastWords)
+	if l.drain != nil {
+		at = min(at, max(l.drain.until, l.now))
+	}
+	s.leaving = &leaving{reason: reason, at: at}
+	// What was skipped and not told is not behind the client: it comes back
+	// with a position before the gap.
+	s.past, s.gap = nil, nil
+	l.timers.sooner(&s.timer, at)
+	l.advance(s)
+}
+
+func (l *loop) closeAll() {
+	for len(l.streams) > 0 {
+		l.close(l.streams[0], wire.EndShutdown)
+	}
+}
+
+// tick does what is due for a stream and sets its timer anew. Whatever has a
+// deadline has it here, so that a stream needs one timer only.
+func (l *loop) tick(s *Stream) {
+	c := &l.tuning.Connections
+	maxAge := l.jittered(c.MaxAge, int64(s.ageJitter))
+	switch {
+	case s.blocked && l.now-s.blockedSince >= int64(c.WriteTimeout):
+		l.close(s, ReasonTimeout)
+	case s.state == ending && l.now >= s.leaving.at:
+		l.close(s, s.leaving.reason)
+	case s.leaving != nil && s.state == running && l.now >= s.leaving.at:
+		retry := drainRetryMin + l.rand.Int64N(drainRetrySpan)
+		l.finish(s, &wire.End{Reason: wire.EndDrain, Status: 503, RetryMs: &retry}, s.leaving.reason)
+	case s.leaving == nil && l.now-s.born >= maxAge:
+		l.move(s, wire.DrainRebalance, 0, int64(ageOverlap), ReasonAge)
+	}
+	if s.state == running && l.now >= s.nextBeat {
+		s.nextBeat = l.now + l.jittered(c.Heartbeat, l.perMille())
+		l.beat(s)
+	}
+	if s.state == running && s.behindSince != 0 {
+		l.judge(s)
+	}
+	if s.state == closed {
+		return
+	}
+	next := s.nextBeat
+	if s.leaving != nil {
+		next = min(next, s.leaving.at)
+	} else {
+		next = min(next, s.born+maxAge)
+	}
+	if s.blocked {
+		next = min(next, s.blockedSince+int64(c.WriteTimeout))
+	}
+	l.timers.set(&s.timer, max(min(next, l.nextJudgement(s)), l.now+1))
+}
+
+// nextJudgement is when a stream's age passes half of its limit, or the limit,
+// or when it may be told again that it is slow.
+func (l *loop) nextJudgement(s *Stream) int64 {
+	if s.behindSince == 0 {
+		return l.now + int64(time.Hour)
+	}
+	limit := int64(l.tuning.Queue.MaxLag)
+	if half := s.behindSince + limit/2; half > l.now {
+		return half
+	}
+	return min(max(s.behindSince+limit, l.now+1), l.now+int64(slowEvery))
+}
+
+// beat writes a heartbeat. A blocked sink gets none: bytes are on their way.
+func (l *loop) beat(s *Stream) {
+	if s.blocked {
+		return
+	}
+	at := wire.Cursor{}
+	if s.past == nil && s.cursor >= s.group.last && len(s.rest) == 0 {
+		s.cursor = max(s.cursor, s.group.position(l.seen))
+		at = l.f.at(s.cursor)
+	}
+	l.say(s, wire.AppendHeartbeat(s.out, time.Now().UnixMilli(), at))
+}
+
+// tellFlags sends a stream its flags when their revision moved.
+func (l *loop) tellFlags(s *Stream) {
+	if s.flagsRev == l.flags.Revision || s.state != running {
+		return
+	}
+	s.flagsRev = l.flags.Revision
+	flags, end := l.flags.Of(s.id)
+	if flags == nil {
+		flags = map[string]bool{}
+	}
+	s.out = wire.AppendControl(s.out, wire.ControlFlags, wire.Cursor{}, &wire.FlagsChange{
+		FlagsRevision: s.flagsRev, Flags: flags,
+	})
+	if end != nil {
+		l.finish(s, end, end.Reason)
+	}
+}
+
+// retry draws the hint of the preamble, in milliseconds.
+func (l *loop) retry() int64 {
+	c := &l.tuning.Connections
+	spread := int64(c.RetryJitterPercent) * 10
+	jitter := int64(0)
+	if spread > 0 {
+		jitter = l.rand.Int64N(2*spread+1) - spread
+	}
+	return l.jittered(c.Retry, jitter) / int64(time.Millisecond)
+}
+
+func (l *loop) perMille() int64 { return l.rand.Int64N(2*jitterPerMille+1) - jitterPerMille }
+
+func (l *loop) jittered(d time.Duration, perMille int64) int64 {
+	return int64(d) + int64(d)/1000*perMille
+}

@@ -1,0 +1,145 @@
+package fanout
+
+import (
+	"cmp"
+	"slices"
+
+	"github.com/streamgateway/streamgateway/gateway/engine/ring"
+	"github.com/streamgateway/streamgateway/gateway/engine/wire"
+)
+
+// past is a stream that catches up with what happened before it came. It is
+// not held to the limits of Queue: to be behind is its nature. Its bounds are
+// the write timeout and the log's own.
+type past struct {
+	skips    []skip
+	last     []wire.Element // to be sent first
+	replayed uint64         // events
+
+	// subs are the subscriptions that are complete up to bound; both are made
+	// anew when the stream gets there.
+	subs  *wire.SubSet
+	bound uint64
+}
+
+// maxTries is how often a stream proves anew that nothing is lost, before it
+// takes everything for lost. One is enough unless the log moves very fast.
+const maxTries = 3
+
+// nextOfPast gives the next slice of a stream's past; nil when it has all, or
+// when resets have to go out first.
+func (l *loop) nextOfPast(s *Stream) *block {
+	p, g := s.past, s.group
+	if len(p.last) > 0 {
+		b := l.encode(g, p.last)
+		b.last = s.cursor
+		p.last = nil
+		return b
+	}
+	for tries := 0; ; {
+		to := g.position(l.seen)
+		if s.cursor >= to {
+			l.endPast(s)
+			return nil
+		}
+		subs, bound := p.follow(g.subs, s.cursor, to)
+		if subs.Len() == 0 {
+			s.cursor = bound
+			continue
+		}
+		if subs == g.subs {
+			if b := g.continuing(s.cursor); b != nil {
+				return b
+			}
+		}
+		b, err := l.slice(g, subs, s.cursor, bound)
+		switch {
+		case err != nil:
+			tries++
+			l.proveAgain(s, tries >= maxTries)
+			if len(s.out) > 0 {
+				return nil
+			}
+		case b.events > 0:
+			return b
+		default:
+			s.cursor = b.last
+		}
+	}
+}
+
+// follow gives what a stream at a cursor reads, and up to where: everything
+// but the subscriptions that go on later.
+func (p *past) follow(all *wire.SubSet, cursor, to uint64) (*wire.SubSet, uint64) {
+	if cursor >= p.bound {
+		p.subs, p.bound = nil, 0
+		p.skips = slices.DeleteFunc(p.skips, func(k skip) bool { return k.upto <= cursor })
+	}
+	if len(p.skips) == 0 {
+		return all, to
+	}
+	if p.subs == nil {
+		p.bound = slices.MinFunc(p.skips, func(a, b skip) int { return cmp.Compare(a.upto, b.upto) }).upto
+		p.subs = without(all, p.skips)
+	}
+	return p.subs, min(p.bound, to)
+}
+
+// without gives the subscriptions that are not skipped.
+func without(all *wire.SubSet, skips []skip) *wire.SubSet {
+	names := slices.DeleteFunc(all.All(), func(name string) bool {
+		return slices.ContainsFunc(skips, func(k skip) bool { return k.subscription == name })
+	})
+	return subSet(names)
+}
+
+// subSet makes a set of subscriptions that were in a set before.
+func subSet(names []string) *wire.SubSet {
+	subs, err := wire.NewSubSet(names)
+	if err != nil {
+		panic(err)
+	}
+	return subs
+}
+
+// proveAgain finds out what the log has lost since a stream began to read it,
+// tells the client, and lets those subscriptions go on from the head.
+func (l *loop) proveAgain(s *Stream, giveUp bool) {
+	p, log := s.past, l.f.opts.Ring
+	followed := without(s.group.subs, p.skips)
+	lost := log.Complete(followed, s.cursor)
+	for _, k := range p.skips {
+		lost = append(lost, log.Complete(subSet([]string{k.subscription}), k.upto)...)
+	}
+	if len(lost) == 0 && giveUp {
+		for _, name := range followed.All() {
+			lost = append(lost, ring.ChannelLoss{Channel: name, Unprovable: true})
+		}
+	}
+	if len(lost) == 0 {
+		return
+	}
+	resets, skips := resetsFor(lost, l.f.opts.Epoch, s.group.position(l.seen))
+	p.skips = slices.DeleteFunc(p.skips, func(old skip) bool {
+		return slices.ContainsFunc(skips, func(k skip) bool { return k.subscription == old.subscription })
+	})
+	p.skips = append(p.skips, skips...)
+	p.subs, p.bound = nil, 0
+	s.out = appendResets(s.out, resets)
+	l.n.resets += uint64(len(resets))
+}
+
+func appendResets(out []byte, resets []wire.Reset) []byte {
+	for i := range resets {
+		out = wire.AppendControl(out, wire.ControlReset, wire.Cursor{}, &resets[i])
+	}
+	return out
+}
+
+// endPast makes a stream live.
+func (l *loop) endPast(s *Stream) {
+	at := l.f.at(s.cursor)
+	s.out = wire.AppendControl(s.out, wire.ControlCaughtUp, at, &wire.CaughtUp{Cursor: at.String(), Replayed: s.past.replayed})
+	s.past = nil
+	s.eventsAt, s.bytesAt = s.group.events, s.group.bytes
+}

@@ -1,0 +1,104 @@
+package fanout
+
+import (
+	"cmp"
+	"slices"
+
+	"github.com/streamgateway/streamgateway/gateway/engine/ring"
+	"github.com/streamgateway/streamgateway/gateway/engine/wire"
+)
+
+// plan is how a stream begins.
+type plan struct {
+	resume string // one of wire's Resume constants
+	cursor uint64 // where reading begins
+	resets []wire.Reset
+	skips  []skip
+	last   []wire.Element // newest events, for a fresh start that asked for them
+}
+
+// skip is a subscription that goes on from a later position than the others,
+// since what it had before cannot be shown to be complete.
+type skip struct {
+	subscription string
+	upto         uint64
+}
+
+// decide answers a position, channel by channel. It reads the log and changes
+// nothing. A position above the head is from the future: the ring is fed
+// inside Append, so that its head is the log's.
+func decide(log *ring.Ring, epoch string, replay bool, r *Request) plan {
+	head := log.Head()
+	reset := func(reason string) plan {
+		return plan{resume: wire.ResumeReset, cursor: head, resets: []wire.Reset{{
+			Reason: reason, Channels: []wire.ResetChannel{}, All: true, ResumeAt: wire.Cursor{Epoch: epoch, Seq: head}.String(),
+		}}}
+	}
+	p, c := r.Position, r.Position.Cursor
+	switch {
+	case p.Where == wire.Malformed:
+		return reset(wire.ResetMalformed)
+	case p.Where == wire.Earliest && replay:
+		return plan{resume: wire.ResumeFresh, cursor: min(log.First()-1, head)}
+	case p.Where != wire.At:
+		return plan{resume: wire.ResumeFresh, cursor: head, last: newest(log, r, head, replay)}
+	case c.Epoch != epoch:
+		return reset(wire.ResetEpoch)
+	case c.Seq > head:
+		return reset(wire.ResetFuture)
+	case !replay && moved(log, r.Subs, c.Seq, head):
+		return reset(wire.ResetEvicted)
+	}
+	lost := log.Complete(r.Subs, c.Seq)
+	if len(lost) == 0 {
+		return plan{resume: wire.ResumeComplete, cursor: c.Seq}
+	}
+	resets, skips := resetsFor(lost, epoch, head)
+	return plan{resume: wire.ResumePartial, cursor: c.Seq, resets: resets, skips: skips}
+}
+
+// moved tells whether a subscription got, or may have got, an event between
+// two positions.
+func moved(log *ring.Ring, subs *wire.SubSet, after, upto uint64) bool {
+	var batch ring.Batch
+	_, err := log.Replay(subs, after, upto, 1, &batch)
+	return err != nil || len(batch.Elements) > 0
+}
+
+// newest gives the newest events of each exact channel, in log order.
+func newest(log *ring.Ring, r *Request, head uint64, replay bool) []wire.Element {
+	if r.Last == 0 || !replay {
+		return nil
+	}
+	var all []wire.Element
+	var batch ring.Batch
+	for _, name := range r.Subs.Exact() {
+		log.Last(name, head, r.Last, &batch)
+		all = append(all, batch.Elements...)
+	}
+	slices.SortFunc(all, func(a, b wire.Element) int { return cmp.Compare(a.Seq, b.Seq) })
+	return all
+}
+
+// resetsFor names lost subscriptions, one sg.reset for each reason, and makes
+// them go on from resumeAt.
+func resetsFor(lost []ring.ChannelLoss, epoch string, resumeAt uint64) (resets []wire.Reset, skips []skip) {
+	for _, reason := range []string{wire.ResetEvicted, wire.ResetUnprovable} {
+		reset := wire.Reset{Reason: reason, ResumeAt: wire.Cursor{Epoch: epoch, Seq: resumeAt}.String()}
+		for _, loss := range lost {
+			if loss.Unprovable != (reason == wire.ResetUnprovable) {
+				continue
+			}
+			named := wire.ResetChannel{Channel: loss.Channel}
+			if !loss.Unprovable {
+				named.EvictedUpto = wire.Cursor{Epoch: epoch, Seq: loss.EvictedUpto}.String()
+			}
+			reset.Channels = append(reset.Channels, named)
+			skips = append(skips, skip{loss.Channel, resumeAt})
+		}
+		if len(reset.Channels) > 0 {
+			resets = append(resets, reset)
+		}
+	}
+	return resets, skips
+}

@@ -1,0 +1,250 @@
+package fanout
+
+import (
+	"bytes"
+	"maps"
+	"math"
+	"slices"
+	"time"
+
+	"github.com/streamgateway/streamgateway/gateway/engine/ring"
+	"github.com/streamgateway/streamgateway/gateway/engine/wire"
+)
+
+const (
+	// slowEvery is the least distance of two sg.slow of one stream.
+	slowEvery = 10 * time.Second
+	// maxCountSteps bounds the counting of what a gap has lost.
+	maxCountSteps = 10000
+)
+
+// gap is what a live stream skipped and its client has not been told yet.
+type gap struct {
+	reason      string // one of wire's Gap constants
+	after, upto uint64
+	lost        map[string]*uint64 // by channel; nil = not known how many
+}
+
+// lag is how far a live stream is behind, in O(1).
+type lag struct {
+	events, bytes uint64
+	age           time.Duration
+}
+
+func (l *loop) lag(s *Stream) lag {
+	g := s.group
+	if s.state != running || s.past != nil || s.cursor >= g.last {
+		return lag{}
+	}
+	behind := lag{events: minus(g.events, s.eventsAt), bytes: minus(g.bytes, s.bytesAt)}
+	if s.behindSince != 0 {
+		behind.age = time.Duration(l.now - s.behindSince)
+	}
+	return behind
+}
+
+// minus is a − b, 0 when b is greater: bytes of joined blocks and of slices
+// may differ a little from those of the blocks they stand for.
+func minus(a, b uint64) uint64 {
+	if b > a {
+		return 0
+	}
+	return a - b
+}
+
+// share is the lag by the nearest limit: 1 = the limit is reached.
+func (g lag) share(q *Queue) float64 {
+	return max(ratio(float64(g.events), float64(q.MaxEvents)), ratio(float64(g.bytes), float64(q.MaxBytes)),
+		ratio(float64(g.age), float64(q.MaxLag)))
+}
+
+func ratio(have, limit float64) float64 {
+	if limit <= 0 {
+		return 0
+	}
+	return have / limit
+}
+
+// missed notes that a stream's sink was busy when a block came.
+func (l *loop) missed(s *Stream) {
+	if s.past != nil || s.state != running || s.cursor >= s.group.last {
+		return
+	}
+	if s.behindSince == 0 {
+		s.behindSince = max(l.behind(s), 1)
+		l.timers.sooner(&s.timer, s.behindSince+int64(l.tuning.Queue.MaxLag)/2)
+	}
+	l.judge(s)
+}
+
+// judge acts on a stream's lag: a notice at half of a limit, the policy at the
+// whole.
+func (l *loop) judge(s *Stream) {
+	q := &l.tuning.Queue
+	behind := l.lag(s)
+	share := behind.share(q)
+	if share < 0.5 {
+		return
+	}
+	if !s.slow {
+		s.slow = true
+		l.n.slow++
+		l.n.slowDetected++
+	}
+	if share >= 1 {
+		l.apply(s, q.SlowConsumerPolicy, behind)
+		return
+	}
+	if s.noticeAt == 0 || l.now-s.noticeAt >= int64(slowEvery) {
+		s.noticeAt = l.now
+		l.say(s, wire.AppendControl(s.out, wire.ControlSlow, wire.Cursor{}, &wire.Slow{
+			LagEvents: behind.events, LagMs: behind.age.Milliseconds(),
+			Policy: policyName(q.SlowConsumerPolicy), LimitMs: q.MaxLag.Milliseconds(),
+		}))
+	}
+}
+
+func policyName(policy string) string {
+	switch policy {
+	case PolicyConflate:
+		return wire.SlowConflate
+	case PolicyDisconnect:
+		return wire.SlowDisconnect
+	}
+	return wire.SlowGap
+}
+
+func (l *loop) apply(s *Stream, policy string, behind lag) {
+	switch policy {
+	case PolicyDisconnect:
+		l.n.disconnected++
+		retry := l.retry()
+		l.finish(s, &wire.End{Reason: wire.EndSlow, Status: 429, RetryMs: &retry}, wire.EndSlow)
+	case PolicyConflate:
+		l.skip(s, wire.GapConflate, behind)
+	default:
+		l.skip(s, wire.GapSlow, behind)
+	}
+}
+
+// skip moves a stream to the head and remembers what it lost by that. Gaps
+// that follow each other before the client could be told become one.
+func (l *loop) skip(s *Stream, reason string, behind lag) {
+	g, log := s.group, l.f.opts.Ring
+	upto := g.position(l.seen)
+	if s.gap == nil {
+		s.gap = &gap{reason: reason, after: s.cursor, lost: map[string]*uint64{}}
+	}
+	s.gap.reason = reason
+	dropped := uint64(0)
+	for _, c := range log.Count(g.subs, s.cursor, upto, maxCountSteps) {
+		dropped += c.Events
+		if _, again := s.gap.lost[c.Channel]; reason == wire.GapConflate && !again && c.Events > 0 {
+			dropped-- // its newest will be delivered
+		}
+		s.gap.lose(c)
+	}
+	for _, loss := range log.Complete(g.subs, s.cursor) {
+		s.gap.lost[loss.Channel] = nil
+		dropped = behind.events
+	}
+	l.n.dropped += dropped
+	s.gap.upto = upto
+	s.cursor = upto
+	s.eventsAt, s.bytesAt, s.behindSince = g.events, g.bytes, 0
+	l.advance(s)
+}
+
+func (p *gap) lose(c ring.ChannelCount) {
+	old, known := p.lost[c.Channel]
+	switch {
+	case !c.Exact, known && old == nil:
+		p.lost[c.Channel] = nil
+	case known:
+		*old += c.Events
+	default:
+		n := c.Events
+		p.lost[c.Channel] = &n
+	}
+}
+
+// nameGap tells a client what it lost, as the next that it gets. With
+// conflation the newest event of each channel goes before, without an id: a
+// client that is cut off in between keeps its old position and gets all of
+// them again.
+func (l *loop) nameGap(s *Stream) {
+	p, g := s.gap, s.group
+	s.gap = nil
+	b := &block{last: s.cursor}
+	if p.reason == wire.GapConflate {
+		var batch ring.Batch
+		l.f.opts.Ring.Newest(g.subs, p.after, p.upto, math.MaxInt, &batch)
+		for i := range batch.Elements {
+			e := &batch.Elements[i]
+			b.bytes = append(b.bytes, withoutID(wire.AppendFrame(nil, g.key.format, l.f.opts.Epoch, *e))...)
+			if n := p.lost[e.Channel]; n != nil {
+				*n--
+			}
+		}
+		b.events = len(batch.Elements)
+		l.n.conflated += uint64(b.events)
+	}
+	b.bytes = l.appendGap(b.bytes, p)
+	l.hand(s, b)
+}
+
+// appendGap appends sg.gap, or a checkpoint when nothing is lost after all.
+func (l *loop) appendGap(dst []byte, p *gap) []byte {
+	after, upto := l.f.at(p.after), l.f.at(p.upto)
+	notice := wire.Gap{Reason: p.reason, After: after.String(), Upto: upto.String(), Channels: []wire.GapChannel{}}
+	for _, name := range slices.Sorted(maps.Keys(p.lost)) {
+		n := p.lost[name]
+		if n != nil && *n == 0 {
+			continue
+		}
+		if n != nil {
+			l.n.gapEvents += *n
+		}
+		notice.Channels = append(notice.Channels, wire.GapChannel{Channel: name, Lost: n})
+	}
+	if len(notice.Channels) == 0 {
+		return wire.AppendCheckpoint(dst, upto)
+	}
+	l.n.gaps++
+	return wire.AppendControl(dst, wire.ControlGap, upto, &notice)
+}
+
+// withoutID cuts the id off a frame.
+func withoutID(frame []byte) []byte { return frame[bytes.IndexByte(frame, '\n')+1:] }
+
+// evicted goes on with a live stream whose next events have left the log:
+// channels that lost some are named, and all go on with what is still there.
+// Everything up to the log's oldest event is gone, so that no channel has an
+// event between the two positions that is not named.
+func (l *loop) evicted(s *Stream, giveUp bool) {
+	g, log := s.group, l.f.opts.Ring
+	upto := max(log.First()-1, s.cursor)
+	lost := log.Complete(g.subs, s.cursor)
+	if len(lost) == 0 && !giveUp {
+		return
+	}
+	p := &gap{reason: wire.GapSlow, after: s.cursor, upto: upto, lost: map[string]*uint64{}}
+	for _, loss := range lost {
+		p.lost[loss.Channel] = nil
+	}
+	if len(lost) == 0 {
+		p.upto = g.position(l.seen)
+		for _, name := range g.subs.All() {
+			p.lost[name] = nil
+		}
+	}
+	left := uint64(0)
+	for _, c := range log.Count(g.subs, p.upto, g.position(l.seen), maxCountSteps) {
+		left += c.Events
+	}
+	before := g.events - s.eventsAt
+	l.n.dropped += minus(before, left)
+	s.eventsAt += minus(before, left)
+	s.cursor = p.upto
+	s.out = l.appendGap(s.out, p)
+}

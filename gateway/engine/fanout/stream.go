@@ -1,0 +1,139 @@
+package fanout
+
+import "github.com/streamgateway/streamgateway/gateway/engine/wire"
+
+// Request asks for a stream. The caller has checked rights and limits.
+type Request struct {
+	Subs     *wire.SubSet  // at least one subscription
+	Denied   []wire.Denied // requested, but not allowed: told in sg.open
+	Format   wire.Format
+	Position wire.Position
+	// Last is how many of the newest retained events of each exact channel to
+	// send first; only for a start without a position. 0..100.
+	Last int
+	Pad  bool // begin with a comment of 2 KiB
+	Identity
+}
+
+// Identity is who reads a stream; flags stick to it.
+type Identity struct {
+	SID     string // id of the session, unique per stream
+	Subject string // whose credential opened it; empty = anonymous
+	Client  string // what stands for the client where there is no subject; may be empty
+}
+
+// Flags are the feature flags of streams.
+type Flags struct {
+	Revision int64 // grows with every change
+	// Of gives the flags of one stream, and how to end it when a flag says
+	// that it may not run. It must be quick, pure and safe for concurrent use.
+	Of func(Identity) (flags map[string]bool, end *wire.End)
+}
+
+// Stream is one client: a cursor into the log. What its owner calls is safe
+// for concurrent use; all state belongs to the loop.
+type Stream struct {
+	f    *Fanout
+	loop *loop // set by Start
+	id   Identity
+	from uint64 // where it began
+	done chan struct{}
+
+	// All below is the loop's.
+	group *group
+	sink  Sink
+	// cursor is the log position up to which everything is handed to the sink
+	// or waits in rest. What the client has may be older, never newer.
+	cursor uint64
+	rest   []byte // handed out, not yet taken by the sink
+	out    []byte // controls that go before the next events
+	flight flight
+
+	timer        timer
+	born         int64
+	nextBeat     int64
+	blockedSince int64 // since when the sink took no byte, while blocked
+	behindSince  int64 // arrival of the oldest event not yet handed out; 0 = none
+	noticeAt     int64 // of the last sg.slow; 0 = none
+	eventsAt     uint64
+	bytesAt      uint64
+	flagsRev     int64
+	member       int   // index in group.members
+	order        int   // index in loop.streams
+	ageJitter    int16 // per mille of connections.maxAge
+	state        state
+	blocked      bool
+	slow         bool
+	queued       bool
+
+	opening *opening // until it runs
+	past    *past    // while it catches up with its own past
+	gap     *gap     // skipped events, to be named as soon as the sink takes bytes
+	leaving *leaving // when it has been asked to move, or is ending
+}
+
+// state is where a stream is in its life.
+type state uint8
+
+const (
+	running state = iota
+	ending        // its last frame is on the way
+	closed
+)
+
+// flight is what the sink is taking just now.
+type flight struct {
+	events  int
+	replay  bool  // events from the client's past
+	arrived int64 // of the oldest live event; 0 = none
+}
+
+// opening is what is needed once.
+type opening struct {
+	request Request
+	plan    plan
+}
+
+// Cursor is the position before the first event of this stream.
+func (s *Stream) Cursor() wire.Cursor { return s.f.at(s.from) }
+
+// Start begins to write: preamble, resets, replay, sg.caught-up, live events.
+// It is called once. The sink is closed by the
+// stream, in any case and exactly once.
+func (s *Stream) Start(sink Sink) {
+	r := &s.opening.request
+	s.sink = sink
+	s.loop = s.f.place(groupKey{subs: r.Subs.Key(), format: r.Format})
+	s.send(input{op: opStart, stream: s})
+}
+
+// Writable says that the sink, which was blocked, took all it was given (or
+// can take more).
+func (s *Stream) Writable() { s.send(input{op: opWritable, stream: s}) }
+
+// Fail says that writing to the sink failed.
+func (s *Stream) Fail(err error) { s.send(input{op: opFail, stream: s, payload: err}) }
+
+// Leave says that the client went away.
+func (s *Stream) Leave() { s.send(input{op: opLeave, stream: s}) }
+
+// Control sends a control event without an id.
+func (s *Stream) Control(name string, payload any) {
+	s.send(input{op: opControl, stream: s, payload: control{name, payload}})
+}
+
+// End sends sg.end and closes the stream in an orderly way, within seconds.
+func (s *Stream) End(end wire.End) { s.send(input{op: opEnd, stream: s, payload: end}) }
+
+// Done is closed when the stream is.
+func (s *Stream) Done() <-chan struct{} { return s.done }
+
+type control struct {
+	name    string
+	payload any
+}
+
+func (s *Stream) send(in input) {
+	s.loop.post(in)
+	s.loop.run(publisherBudget)
+}

@@ -1,0 +1,53 @@
+package fanout
+
+import "time"
+
+// Batching says when events that wait for a group of equal subscribers are
+// written to them: at the first limit reached. Hot.
+type Batching struct {
+	Window    time.Duration // longest wait before a flush; 0 = no batching
+	MaxEvents int           // events
+	MaxBytes  int64         // bytes before compression
+}
+
+// Queue bounds how far a client may lag behind the shared log. Nothing is
+// stored per client: a queue is a lag. Hot.
+type Queue struct {
+	MaxEvents          int           // events
+	MaxBytes           int64         // bytes
+	MaxLag             time.Duration // age of the oldest event not yet written
+	SlowConsumerPolicy string        // one of the Policy constants
+}
+
+// What happens to a client that reaches a limit of Queue.
+const (
+	PolicyConflate    = "Conflate"    // newest event of each channel, then a gap notice for the rest
+	PolicyDropWithGap = "DropWithGap" // jump to the head and say what was lost
+	PolicyDisconnect  = "Disconnect"  // close; the client resumes by replay
+)
+
+// Connections paces the streams of one pod. Hot: it acts on streams that are
+// opened from then on, and on those that are open from their next heartbeat.
+type Connections struct {
+	MaxPerPod          int           // streams; enforced before a stream gets here
+	MaxPerAddress      int           // streams of one address, 0 = not limited; enforced before a stream gets here
+	MaxSubscriptions   int           // told to clients in sg.open; enforced by the transport
+	MaxPatterns        int           // told to clients in sg.open; enforced by the transport
+	Heartbeat          time.Duration // ±10 % for each connection
+	WriteTimeout       time.Duration // a client that takes no byte for so long is closed
+	MaxAge             time.Duration // ±10 % for each connection
+	Retry              time.Duration // the hint that plain clients wait before they come back
+	RetryJitterPercent int           // percent of Retry
+}
+
+// Tuning is all that may change while streams run.
+type Tuning struct {
+	Batching    Batching
+	Queue       Queue
+	Connections Connections
+	// Replay tells whether clients may resume. When it is off, a client that
+	// comes back with a position is told to reload what moved on meanwhile.
+	Replay bool
+	// BufferSeconds is told to clients in sg.open: how long events are kept.
+	BufferSeconds int64
+}
