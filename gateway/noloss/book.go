@@ -20,6 +20,13 @@ type entry struct {
 	logged  bool // acknowledged or seen by somebody: it is in the log
 }
 
+// movedFrom tells whether the event has another position in the same log
+// already. In the log of a new epoch it may be again: a publisher that lost its
+// answer together with the old pod repeats.
+func (x *entry) movedFrom(at Cursor) bool {
+	return x.logged && x.cursor != at && x.cursor.Epoch == at.Epoch
+}
+
 // book is the shared memory of a run: what was published, and what went wrong.
 type book struct {
 	mu     sync.Mutex
@@ -47,7 +54,7 @@ func (b *book) ack(e event, at Cursor) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	x := &b.events[e.publisher][e.n]
-	if x.logged && x.cursor != at {
+	if x.movedFrom(at) {
 		b.faultLocked("moved", "%s was delivered at %s and acknowledged at %s", e.id(), x.cursor, at)
 	}
 	x.cursor, x.acked, x.logged = at, true, true
@@ -66,9 +73,7 @@ func (b *book) deliver(e event, got Element) (sent time.Time, ok bool) {
 	if x.channel != got.Channel || e.data(x.kind) != got.Data || (got.ID != "" && got.ID != e.id()) {
 		b.faultLocked("damaged", "%s at %s came as channel %q, id %q, data %.80q", e.id(), got.Cursor, got.Channel, got.ID, got.Data)
 	}
-	// The same event may be in the log of a new epoch again: a publisher that
-	// lost its answer with the old pod repeats.
-	if x.logged && x.cursor != got.Cursor && x.cursor.Epoch == got.Cursor.Epoch {
+	if x.movedFrom(got.Cursor) {
 		b.faultLocked("moved", "%s at %s is also at %s", e.id(), x.cursor, got.Cursor)
 	}
 	if !x.logged {

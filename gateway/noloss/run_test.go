@@ -119,6 +119,7 @@ func TestBrokenPromisesAreSeen(t *testing.T) {
 		}},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			g := newTextbook()
 			c.spoil(g)
 			r := check(t, g, func(o *Options) { o.Settle = 300 * time.Millisecond })
