@@ -67,13 +67,13 @@ func TestEveryFieldTellsItsEffectInWords(t *testing.T) {
 // paths are the JSON paths of the leaves of a struct of gateway/config.
 func paths(typ reflect.Type, prefix string) map[string]bool {
 	leaves := map[string]bool{}
-	for i := range typ.NumField() {
-		name, _, _ := strings.Cut(typ.Field(i).Tag.Get("json"), ",")
-		if typ.Field(i).Type.Kind() != reflect.Struct {
+	for field := range typ.Fields() {
+		name, _, _ := strings.Cut(field.Tag.Get("json"), ",")
+		if field.Type.Kind() != reflect.Struct {
 			leaves[prefix+name] = true
 			continue
 		}
-		for p := range paths(typ.Field(i).Type, prefix+name+".") {
+		for p := range paths(field.Type, prefix+name+".") {
 			leaves[p] = true
 		}
 	}

@@ -2,6 +2,7 @@ package v1alpha1_test
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -11,6 +12,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/serializer"
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/envtest"
@@ -79,4 +81,46 @@ func gateway(t *testing.T, name string, spec ...fields) *unstructured.Unstructur
 // it would store.
 func try(u *unstructured.Unstructured) error {
 	return cluster.Create(context.Background(), u, client.DryRunAll, client.FieldValidation(metav1.FieldValidationStrict))
+}
+
+// raw is a client for requests that controller-runtime's client has no verb
+// for.
+func raw() (*rest.RESTClient, error) {
+	config := rest.CopyConfig(server)
+	config.NegotiatedSerializer = serializer.NewCodecFactory(runtime.NewScheme()).WithoutConversion()
+	return rest.UnversionedRESTClientFor(config)
+}
+
+// get reads JSON from a path of the API server.
+func get(t *testing.T, path string, into any, accept ...string) {
+	t.Helper()
+	c, err := raw()
+	if err != nil {
+		t.Fatal(err)
+	}
+	body, err := c.Get().AbsPath(path).SetHeader("Accept", append(accept, "application/json")[0]).DoRaw(context.Background())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := json.Unmarshal(body, into); err != nil {
+		t.Fatal(err)
+	}
+}
+
+const gateways = "/apis/streamgateway.io/v1alpha1/namespaces/" + metav1.NamespaceDefault + "/streamgateways/"
+
+// table is what `kubectl get` prints for a gateway: the names of the columns
+// that are always shown, and name=value of those that -o wide adds.
+func table(t *testing.T, name string) (narrow, wide []string) {
+	t.Helper()
+	var table metav1.Table
+	get(t, gateways+name, &table, "application/json;as=Table;v=v1;g=meta.k8s.io")
+	for i, column := range table.ColumnDefinitions {
+		if column.Priority == 0 {
+			narrow = append(narrow, column.Name)
+		} else {
+			wide = append(wide, fmt.Sprintf("%s=%v", column.Name, table.Rows[0].Cells[i]))
+		}
+	}
+	return narrow, wide
 }
