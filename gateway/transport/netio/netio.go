@@ -1,0 +1,99 @@
+// Package netio is the rim where streams meet sockets: sinks that the engine
+// writes to.
+//
+// HTTP is the generic one, for every kind of connection that net/http serves:
+// one goroutine per stream, one block on its way. It decides nothing about the
+// stream; when to close and what to write is the engine's. It is called by
+// gateway/transport.
+package netio
+
+import (
+	"context"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/streamgateway/streamgateway/gateway/engine"
+)
+
+// HTTP writes a stream through an http.ResponseWriter.
+type HTTP struct {
+	w       http.ResponseWriter
+	control *http.ResponseController
+	block   chan []byte   // what the goroutine of Serve writes next
+	closed  chan struct{} // the engine closed the stream
+
+	// mu guards served, and the connection against a deadline that is set when
+	// it serves the next request already.
+	mu     sync.Mutex
+	served bool
+}
+
+// NewHTTP makes the sink of one response. Headers are set, nothing is written.
+func NewHTTP(w http.ResponseWriter) *HTTP {
+	return &HTTP{
+		w: w, control: http.NewResponseController(w),
+		block: make(chan []byte, 1), closed: make(chan struct{}),
+	}
+}
+
+// TryWrite hands over b when nothing is on its way. The sink is blocked until
+// the socket took the last byte of it.
+func (h *HTTP) TryWrite(b []byte) (n int, blocked bool, err error) {
+	select {
+	case h.block <- b:
+		return len(b), true, nil
+	default:
+		return 0, true, nil
+	}
+}
+
+// Close makes Serve return. A write that is still on its way fails.
+func (h *HTTP) Close() {
+	close(h.closed)
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if !h.served {
+		// No error that could be told to anyone: without deadlines the write
+		// ends when the client or its kernel gives up.
+		_ = h.control.SetWriteDeadline(time.Unix(1, 0))
+	}
+}
+
+// Serve writes what the engine hands over until the stream is closed, the
+// client is gone, or a write fails. It runs on the goroutine of the request,
+// whose context ctx is, and returns only when the sink is closed. whole is
+// false when the response was cut off and must not look complete.
+func (h *HTTP) Serve(ctx context.Context, s *engine.Stream) (whole bool) {
+	whole = h.serve(ctx, s)
+	h.mu.Lock()
+	h.served = true
+	h.mu.Unlock()
+	<-h.closed // Leave and Fail make the engine close
+	return whole
+}
+
+func (h *HTTP) serve(ctx context.Context, s *engine.Stream) (whole bool) {
+	for {
+		select {
+		case b := <-h.block:
+			if err := h.write(b); err != nil {
+				s.Fail(err)
+				return false
+			}
+			s.Writable()
+		case <-h.closed:
+			return len(h.block) == 0
+		case <-ctx.Done():
+			s.Leave()
+			return false
+		}
+	}
+}
+
+func (h *HTTP) write(b []byte) error {
+	if _, err := h.w.Write(b); err != nil {
+		return err
+	}
+	return h.control.Flush()
+}

@@ -1,0 +1,138 @@
+package transport
+
+import (
+	"crypto/rand"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"hash/fnv"
+	"net/http"
+	"net/netip"
+	"sync/atomic"
+
+	"github.com/streamgateway/streamgateway/gateway/engine"
+	"github.com/streamgateway/streamgateway/gateway/engine/wire"
+	"github.com/streamgateway/streamgateway/gateway/limit"
+	"github.com/streamgateway/streamgateway/gateway/transport/netio"
+)
+
+// Streams is the handler of GET /stream.
+type Streams struct {
+	engine      *engine.Engine
+	limits      *limit.Streams
+	podTag      string
+	connections atomic.Pointer[Connections]
+	load        load
+}
+
+// NewStreams makes the handler. pod names this replica in session ids.
+func NewStreams(e *engine.Engine, limits *limit.Streams, pod string, c Connections) *Streams {
+	h := fnv.New32a()
+	_, _ = h.Write([]byte(pod)) // a hash never fails
+	s := &Streams{engine: e, limits: limits, podTag: fmt.Sprintf("%08x", h.Sum32())}
+	s.Tune(c)
+	return s
+}
+
+// Tune takes over new limits for streams that are opened from now on.
+func (s *Streams) Tune(c Connections) { s.connections.Store(&c) }
+
+// ServeHTTP serves one stream until it ends.
+func (s *Streams) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	ask, no := parseStream(r, s.connections.Load())
+	if no != nil {
+		Problem(w, r, no.status, no.kind, no.options...)
+		return
+	}
+	client := clientAddress(r)
+	if over := s.limits.Acquire(client); over != nil {
+		s.refuse(w, r, ask, limitReached(over))
+		return
+	}
+	defer s.limits.Release(client)
+	ask.Identity = engine.Identity{SID: s.newSID(), Client: client.String()}
+	stream, err := s.engine.Open(ask.Request)
+	if err != nil {
+		s.refuse(w, r, ask, cannotOpen(err))
+		return
+	}
+	h := streamHeader(w)
+	h["SG-Session"] = []string{ask.SID}
+	h["SG-Cursor"] = []string{stream.Cursor().String()}
+	sink := netio.NewHTTP(w)
+	stream.Start(sink)
+	if !sink.Serve(r.Context(), stream) {
+		panic(http.ErrAbortHandler) // a cut stream must not end like a whole one
+	}
+}
+
+// streamHeader sets what all answers with a body of events have. Names are
+// spelled as in the protocol, which net/http's own setter would change.
+func streamHeader(w http.ResponseWriter) http.Header {
+	h := w.Header()
+	h["Content-Type"] = []string{"text/event-stream"}
+	h["Cache-Control"] = []string{"no-store, no-transform"}
+	h["X-Accel-Buffering"] = []string{"no"}
+	h["Vary"] = []string{"Origin, Accept-Encoding, Authorization, Cookie"}
+	h["SG-Protocol"] = []string{Protocol}
+	return h
+}
+
+// newSID names a session: whose it is, and 128 random bits.
+func (s *Streams) newSID() string {
+	var random [16]byte
+	_, _ = rand.Read(random[:]) // crypto/rand never fails
+	return s.podTag + "." + base64.RawURLEncoding.EncodeToString(random[:])
+}
+
+// clientAddress is the peer's; it is not valid when the listener has none.
+func clientAddress(r *http.Request) netip.Addr {
+	peer, _ := netip.ParseAddrPort(r.RemoteAddr)
+	return peer.Addr()
+}
+
+// transient is a refusal that a client should come back after.
+type transient struct {
+	status int
+	kind   string // of the problem
+	reason string // of sg.end
+	detail string
+	option ProblemOption // nil = none
+}
+
+func limitReached(over *limit.Refusal) transient {
+	if over.Scope == limit.ScopePod {
+		return transient{http.StatusServiceUnavailable, KindOverload, wire.EndOverload,
+			"this replica has all the streams it may have", Limit("connections", int64(over.Value), over.Scope)}
+	}
+	return transient{http.StatusTooManyRequests, KindConnectionLimit, wire.EndLimit,
+		"this address has all the streams it may have", Limit("connections", int64(over.Value), over.Scope)}
+}
+
+func cannotOpen(err error) transient {
+	if errors.Is(err, engine.ErrDraining) {
+		return transient{http.StatusServiceUnavailable, KindDraining, wire.EndDrain, "this replica is about to stop", nil}
+	}
+	return transient{http.StatusServiceUnavailable, KindOverload, wire.EndOverload, "this replica cannot open a stream", nil}
+}
+
+// refuse answers with a status, or inside of a stream where the client would
+// take the status for an order never to come back.
+func (s *Streams) refuse(w http.ResponseWriter, r *http.Request, ask *streamRequest, t transient) {
+	retry := s.load.retry()
+	if !ask.inBand {
+		options := []ProblemOption{RetryAfter(retry), Detail(t.detail)}
+		if t.option != nil {
+			options = append(options, t.option)
+		}
+		Problem(w, r, t.status, t.kind, options...)
+		return
+	}
+	streamHeader(w)
+	retryMs := retry.Milliseconds()
+	body := wire.AppendRetry(nil, retryMs)
+	body = wire.AppendControl(body, wire.ControlEnd, wire.Cursor{}, &wire.End{
+		Reason: t.reason, Status: t.status, RetryMs: &retryMs, Detail: t.detail,
+	})
+	_, _ = w.Write(body) // the client is gone when this fails; nobody is left to tell
+}

@@ -1,0 +1,146 @@
+package transport
+
+import (
+	"errors"
+	"fmt"
+	"mime"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/streamgateway/streamgateway/gateway/engine"
+	"github.com/streamgateway/streamgateway/gateway/engine/wire"
+)
+
+const (
+	maxStreamURLBytes = 8 << 10
+	maxLast           = 100 // events of each channel
+)
+
+// streamRequest is a request that can be understood.
+type streamRequest struct {
+	engine.Request
+	// inBand: transient refusals are told inside of a stream, since a native
+	// EventSource gives up for good on any other status.
+	inBand bool
+}
+
+// parseStream reads a stream request. What it refuses is permanent: the client
+// has to change something.
+func parseStream(r *http.Request, c *Connections) (*streamRequest, *refusal) {
+	if len(r.RequestURI) > maxStreamURLBytes {
+		return nil, streamRefusal(http.StatusRequestURITooLong, KindURITooLong,
+			fmt.Sprintf("the URL has %d bytes, %d are allowed", len(r.RequestURI), maxStreamURLBytes))
+	}
+	if !acceptsEvents(r.Header.Values("Accept"), true) {
+		return nil, streamRefusal(http.StatusNotAcceptable, KindNotAcceptable, "this endpoint answers with text/event-stream")
+	}
+	query, err := url.ParseQuery(r.URL.RawQuery)
+	if err != nil {
+		return nil, streamRefusal(http.StatusBadRequest, KindInvalidParameter, "the query cannot be decoded")
+	}
+	ask := &streamRequest{}
+	var no *refusal
+	if ask.Subs, no = parseChannels(query["channels"], c); no != nil {
+		return nil, no
+	}
+	if ask.Position, err = wire.ParsePosition(r.Header.Get("Last-Event-ID"), query.Get("cursor")); err != nil {
+		return nil, streamRefusal(http.StatusBadRequest, KindInvalidCursor, err.Error(), Parameter("cursor"))
+	}
+	if no = parseRest(query, ask); no != nil {
+		return nil, no
+	}
+	ask.inBand = query.Get("errors") != "http" && acceptsEvents(r.Header.Values("Accept"), false)
+	return ask, nil
+}
+
+func streamRefusal(status int, kind, detail string, options ...ProblemOption) *refusal {
+	return &refusal{status, kind, append(options, Detail(detail))}
+}
+
+// parseChannels reads the parameter channels: repeatable, each a comma list.
+func parseChannels(values []string, c *Connections) (*wire.SubSet, *refusal) {
+	var names []string
+	for _, value := range values {
+		if value != "" {
+			names = append(names, strings.Split(value, ",")...)
+		}
+	}
+	if len(names) == 0 {
+		return nil, streamRefusal(http.StatusBadRequest, KindInvalidParameter,
+			"channels must name at least one channel or pattern", Parameter("channels"))
+	}
+	subs, err := wire.NewSubSet(names)
+	if err != nil {
+		at := slices.IndexFunc(names, func(name string) bool {
+			_, err := wire.ParsePattern(name)
+			return err != nil
+		})
+		return nil, streamRefusal(http.StatusBadRequest, KindInvalidChannel, err.Error(), Parameter("channels"), Index(at))
+	}
+	for _, bound := range []struct {
+		name      string
+		have, max int
+	}{
+		{"subscriptions", subs.Len(), c.MaxSubscriptions},
+		{"patterns", len(subs.Patterns()), c.MaxPatterns},
+	} {
+		if bound.have > bound.max {
+			return nil, streamRefusal(http.StatusUnprocessableEntity, KindTooManySubscriptions,
+				fmt.Sprintf("%d %s asked for, %d are allowed on one stream", bound.have, bound.name, bound.max),
+				Limit(bound.name, int64(bound.max), "request"))
+		}
+	}
+	return subs, nil
+}
+
+// parseRest reads the parameters that need no more than a look.
+func parseRest(query url.Values, ask *streamRequest) *refusal {
+	var err error
+	if ask.Format, err = wire.ParseFormat(query.Get("format")); err != nil {
+		return badParameter("format", err)
+	}
+	if last := query.Get("last"); last != "" {
+		if ask.Last, err = strconv.Atoi(last); err != nil || ask.Last < 0 || ask.Last > maxLast {
+			return badParameter("last", fmt.Errorf("must be a number from 0 to %d", maxLast))
+		}
+	}
+	switch query.Get("pad") {
+	case "", "0":
+	case "1":
+		ask.Pad = true
+	default:
+		return badParameter("pad", errors.New("must be 0 or 1"))
+	}
+	switch query.Get("errors") {
+	case "", "auto", "http":
+	default:
+		return badParameter("errors", errors.New("must be auto or http"))
+	}
+	return nil
+}
+
+func badParameter(name string, err error) *refusal {
+	return streamRefusal(http.StatusBadRequest, KindInvalidParameter, name+": "+err.Error(), Parameter(name))
+}
+
+// acceptsEvents tells whether a client takes a stream of events: because it
+// names text/event-stream, or, when wildcards count, anything that includes it.
+func acceptsEvents(accept []string, wildcards bool) bool {
+	all := strings.Join(accept, ",")
+	if strings.TrimSpace(all) == "" {
+		return wildcards
+	}
+	for part := range strings.SplitSeq(all, ",") {
+		kind, parameters, err := mime.ParseMediaType(part)
+		if err != nil || parameters["q"] == "0" {
+			continue
+		}
+		if kind == "text/event-stream" || wildcards && (kind == "*/*" || kind == "text/*") {
+			return true
+		}
+	}
+	return false
+}
