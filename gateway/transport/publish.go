@@ -173,6 +173,7 @@ func (p *Publish) append(w http.ResponseWriter, r *http.Request, who auth.Princi
 	case errors.As(err, &mismatch):
 		p.refuse(w, r, http.StatusUnprocessableEntity, KindIdempotencyMismatch,
 			Errors([]IndexError{{mismatch.Index, "an earlier event with this key has another payload"}}))
+	case r.Context().Err() != nil: // the publisher is gone; nobody is left to tell
 	default:
 		p.logger.Error("appending events", "error", err, "publisher", who.Subject, "requestId", RequestID(r.Context()))
 		p.refuse(w, r, http.StatusServiceUnavailable, KindBrokerUnavailable, RetryAfter(publishRetryAfter), withResults(list),

@@ -1,0 +1,88 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+
+	"github.com/spf13/pflag"
+
+	"github.com/streamgateway/streamgateway/gateway/server"
+)
+
+const usage = `The gateway takes events over HTTP and writes them to subscribers over
+server-sent events.
+
+  gateway --dev                        alone, on loopback, everybody may publish
+  gateway --config hot.json            with a hot document that is re-read when it changes
+  gateway --config DIR                 with DIR/hot.json and DIR/cold.json
+  gateway --config DIR --check         say what is wrong with a configuration, and exit
+
+In a cluster the operator starts it with --cluster: then hot.json comes by a
+watch of its ConfigMap, and publishers are judged by token and access reviews.
+POD_NAME and POD_NAMESPACE say which pod it is.
+
+The first SIGTERM or SIGINT drains: clients are asked to move, events are taken
+until the end. The second one ends at once.
+
+Flags:
+`
+
+// flags are what a gateway is started with.
+type flags struct {
+	server.Options
+	level          slog.Level
+	check, version bool
+}
+
+func parse(args []string) (flags, error) {
+	f := flags{Options: server.Options{Version: version, Pod: podName(), Namespace: os.Getenv("POD_NAMESPACE")}}
+	set := pflag.NewFlagSet("gateway", pflag.ContinueOnError)
+	set.SortFlags = false
+	set.Usage = func() { fmt.Fprint(os.Stderr, usage+set.FlagUsages()) }
+	set.BoolVar(&f.Dev, "dev", false, "run alone: everybody may publish, / shows a page; listens on loopback unless told otherwise")
+	set.StringVar(&f.Config, "config", "", "folder with hot.json and the cold document, or a hot document alone; none = defaults")
+	set.StringVar(&f.Listen, "listen", "", "host:port for clients (default :8080, with --dev 127.0.0.1:8080)")
+	set.StringVar(&f.Admin, "admin", "", "host:port for /status, /metrics, /healthz and /readyz (default :9090, with --dev 127.0.0.1:9090)")
+	set.BoolVar(&f.Cluster, "cluster", false, "watch the ConfigMap and review publishers through the API server; needs --config")
+	set.StringVar(&f.TemplateHash, "template-hash", "", "the cold document to read: cold.<hash>.json")
+	set.TextVar(&f.level, "log-level", slog.LevelInfo, "debug, info, warn or error")
+	set.BoolVar(&f.check, "check", false, "check --config strictly and exit: 0 = valid")
+	set.BoolVar(&f.version, "version", false, "print the version and exit")
+	if err := set.Parse(args); err != nil {
+		return f, err
+	}
+	if set.NArg() > 0 {
+		return f, fmt.Errorf("unexpected argument %q; see --help", set.Arg(0))
+	}
+	return f, f.complete()
+}
+
+// complete refuses what does not go together and fills in what --dev means.
+func (f *flags) complete() error {
+	switch {
+	case f.Dev && (f.Cluster || f.Config != ""):
+		return errors.New("--dev runs alone; leave out --cluster and --config")
+	case f.Cluster && f.Config == "":
+		return errors.New("--cluster needs --config, the mounted copy of the ConfigMap")
+	case f.check && f.Config == "":
+		return errors.New("--check needs --config")
+	}
+	if f.Dev && f.Listen == "" {
+		f.Listen = "127.0.0.1:8080"
+	}
+	if f.Dev && f.Admin == "" {
+		f.Admin = "127.0.0.1:9090"
+	}
+	return nil
+}
+
+// podName is the pod's name, or the machine's.
+func podName() string {
+	if name := os.Getenv("POD_NAME"); name != "" {
+		return name
+	}
+	name, _ := os.Hostname() // a name is nice to have
+	return name
+}

@@ -1,0 +1,102 @@
+package server
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/streamgateway/streamgateway/gateway/engine"
+	"github.com/streamgateway/streamgateway/gateway/report"
+)
+
+// adminRoutes is the surface for the operator, the kubelet and scrapers. It
+// has no authentication of its own and therefore shows no channel and no data.
+func (s *Server) adminRoutes() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET "+report.Path, s.serveReport)
+	mux.HandleFunc("GET "+report.HealthzPath, func(w http.ResponseWriter, _ *http.Request) {
+		answer(w, !s.alive.stuck(), "the janitor has not come round for "+stuckAfter.String())
+	})
+	mux.HandleFunc("GET "+report.ReadyzPath, func(w http.ResponseWriter, _ *http.Request) {
+		answer(w, s.ready(), s.unready())
+	})
+	mux.Handle("GET "+report.MetricsPath, promhttp.HandlerFor(s.registry(), promhttp.HandlerOpts{EnableOpenMetrics: true}))
+	return mux
+}
+
+func answer(w http.ResponseWriter, ok bool, why string) {
+	if !ok {
+		http.Error(w, why, http.StatusServiceUnavailable)
+		return
+	}
+	_, _ = w.Write([]byte("ok\n")) // the asker is gone when this fails
+}
+
+func (s *Server) ready() bool { return s.config.ready() && !s.draining.Load() }
+
+func (s *Server) unready() string {
+	if s.draining.Load() {
+		return "draining"
+	}
+	return "no config runs yet"
+}
+
+// serveReport answers at once, or with the parameter waitFor=<serial> when
+// that serial runs or is refused, at most after report.WaitLimit.
+func (s *Server) serveReport(w http.ResponseWriter, r *http.Request) {
+	if text := r.URL.Query().Get(report.WaitParameter); text != "" {
+		serial, err := strconv.ParseInt(text, 10, 64)
+		if err != nil {
+			http.Error(w, report.WaitParameter+" must be a serial", http.StatusBadRequest)
+			return
+		}
+		ctx, stop := context.WithTimeout(r.Context(), report.WaitLimit)
+		s.config.wait(ctx, serial)
+		stop()
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Cache-Control", "no-store")
+	_ = json.NewEncoder(w).Encode(s.report()) // the asker is gone when this fails
+}
+
+// report is this pod's view of itself.
+func (s *Server) report() report.Report {
+	stats := s.engine.Stats()
+	published := s.publish.Counts()
+	_, _, rejected := s.streams.Counts()
+	now, nack := s.config.now()
+	return report.Report{
+		Pod: s.options.Pod, Version: s.options.Version, TemplateHash: s.options.TemplateHash,
+		StartTime: s.start, Time: time.Now(),
+		Serial: now.document.Serial, Revision: now.document.Stable.Name, Nack: nack, UnknownFields: now.unknown,
+		Ready: s.ready(), Draining: s.draining.Load(),
+		Connections: report.Connections{
+			Active: stats.Connections.Active, Opened: stats.Connections.Opened,
+			Rejected: rejected, Lost: stats.Connections.Lost,
+		},
+		Events: report.Events{
+			Published: published.Events, PublishFailed: published.Failed, PublishRejected: published.Rejected,
+			Delivered: stats.Events.Delivered, DeliveryFailed: stats.Events.Failed, Dropped: stats.Events.Dropped,
+		},
+		Queue: report.Queue{LagPercent: stats.Slow.LagPercent, Slow: stats.Slow.Now},
+		Replay: report.Replay{
+			HeldSeconds: stats.Ring.Held.Seconds(), Events: stats.Ring.Events,
+			Bytes: stats.Ring.Bytes, Short: stats.Ring.Short,
+		},
+		Latency: latencyOf(stats),
+	}
+}
+
+// latencyOf gives the engine's counts the form that can be merged over pods.
+func latencyOf(stats engine.Stats) report.Histogram {
+	counts := stats.Latency.Counts
+	for len(counts) > 0 && counts[len(counts)-1] == 0 {
+		counts = counts[:len(counts)-1]
+	}
+	return report.Histogram{Counts: slices.Clone(counts), Sum: stats.Latency.SumSeconds}
+}

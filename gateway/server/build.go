@@ -1,0 +1,155 @@
+package server
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/streamgateway/streamgateway/gateway/auth"
+	"github.com/streamgateway/streamgateway/gateway/broker/memory"
+	"github.com/streamgateway/streamgateway/gateway/cluster"
+	"github.com/streamgateway/streamgateway/gateway/config"
+	"github.com/streamgateway/streamgateway/gateway/engine"
+	"github.com/streamgateway/streamgateway/gateway/engine/fanout"
+	"github.com/streamgateway/streamgateway/gateway/engine/ring"
+	"github.com/streamgateway/streamgateway/gateway/limit"
+	"github.com/streamgateway/streamgateway/gateway/report"
+	"github.com/streamgateway/streamgateway/gateway/transport"
+)
+
+const devDrainTimeout = 2 * time.Second
+
+// New reads the cold configuration and makes every part. It opens no port and
+// waits for nobody.
+func New(o Options) (*Server, error) {
+	cold, err := readCold(o)
+	if err != nil {
+		return nil, err
+	}
+	s := &Server{options: o, cold: cold, log: o.Log, start: time.Now(), ackSeconds: newAckSeconds()}
+	if err := s.openLog(); err != nil {
+		return nil, err
+	}
+	_, hot := config.Default()
+	if o.Dev {
+		hot.Publishers.Mode = config.ModeAnonymous
+		s.cold.Drain = config.Drain{Timeout: devDrainTimeout} // who presses Ctrl-C waits for it
+	}
+	api, err := s.connect()
+	if err != nil {
+		return nil, err
+	}
+	s.makeRooms(hot, api)
+	s.config = newReloader(o.Log, !o.Cluster, s.take)
+	if s.source, err = s.makeSource(hot, api); err != nil {
+		return nil, err
+	}
+	s.alive.beat()
+	s.history.add(s.sample())
+	return s, nil
+}
+
+func (s *Server) openLog() error {
+	log, err := memory.New(rand.Reader)
+	if err != nil {
+		return fmt.Errorf("opening the log: %w", err)
+	}
+	s.events = log
+	if s.info, err = log.Info(context.Background()); err != nil {
+		return fmt.Errorf("reading the log's state: %w", err)
+	}
+	return nil
+}
+
+// connect makes the API server's client; nil without --cluster.
+func (s *Server) connect() (*cluster.Cluster, error) {
+	if !s.options.Cluster {
+		return nil, nil
+	}
+	gateway := s.cold.Gateway
+	if gateway.Namespace == "" {
+		gateway.Namespace = s.options.Namespace
+	}
+	if gateway.Name == "" || gateway.Namespace == "" {
+		return nil, errors.New("watching the ConfigMap: gateway.name and gateway.namespace are missing in the cold config")
+	}
+	return cluster.Connect(cluster.Options{
+		Namespace: gateway.Namespace, Name: gateway.Name,
+		UserAgent: "streamgateway/" + s.options.Version, Log: s.log,
+	})
+}
+
+// makeRooms makes everything that runs by the hot configuration, with the
+// defaults until the first document comes.
+func (s *Server) makeRooms(hot config.Hot, api *cluster.Cluster) {
+	flags := newFlagSet(nil, 0, hot.Features)
+	s.engine = engine.New(engine.Options{
+		Epoch: s.info.Epoch, Floor: s.info.Tail, Durability: s.info.Durability.String(),
+		Buckets: report.Buckets, Bucket: report.Bucket,
+	}, tuningOf(hot, flags))
+	s.setFlags(flags)
+	var reviewer auth.Reviewer
+	if api != nil {
+		reviewer = api
+	}
+	s.publisher = auth.New(reviewer, auth.Publishers(hot.Publishers))
+	s.streams = limit.NewStreams(hot.Connections.MaxPerPod, hot.Connections.MaxPerAddress)
+	ack := s.ackSeconds.WithLabelValues(brokerKind)
+	s.publish = transport.NewPublish(s.publisher, appender{s.events, s.info}, s.log,
+		func(took time.Duration) { ack.Observe(took.Seconds()) })
+	s.sse = transport.NewStreams(s.engine, s.streams, s.options.Pod, transport.Connections(hot.Connections))
+}
+
+// makeSource decides where hot documents come from.
+func (s *Server) makeSource(hot config.Hot, api *cluster.Cluster) (source, error) {
+	switch {
+	case api != nil:
+		return watched{api, s.cold.Gateway.Name + configMapSuffix, hotPath(s.options.Config), s.log}, nil
+	case s.options.Config != "":
+		return file{hotPath(s.options.Config), s.log}, nil
+	}
+	text, err := config.Encode(config.Document{Serial: 1, Stable: config.Revision{Name: "default", Hot: hot}})
+	return fixed{text}, err
+}
+
+// configMapSuffix follows the StreamGateway's name.
+const configMapSuffix = "-config"
+
+// take hands a valid document to all rooms. One line per room, never per knob:
+// the structs must match field by field, or this does not compile.
+func (s *Server) take(d config.Document) {
+	hot := d.Stable.Hot
+	flags := newFlagSet(s.flags.Load(), d.Serial, hot.Features)
+	s.engine.Tune(tuningOf(hot, flags))
+	s.publisher.Tune(auth.Publishers(hot.Publishers))
+	s.streams.Tune(hot.Connections.MaxPerPod, hot.Connections.MaxPerAddress)
+	s.sse.Tune(transport.Connections(hot.Connections))
+	if flags != s.flags.Load() {
+		s.setFlags(flags)
+	}
+}
+
+func (s *Server) setFlags(flags *flagSet) {
+	s.flags.Store(flags)
+	s.engine.Flags(engine.Flags{Revision: flags.revision, Of: flags.of})
+}
+
+// tuningOf is what the engine runs by: the document, and the flags that switch
+// parts of the engine off.
+func tuningOf(hot config.Hot, flags *flagSet) engine.Tuning {
+	t := engine.Tuning{
+		Batching:    fanout.Batching(hot.Batching),
+		Queue:       fanout.Queue(hot.Queue),
+		Replay:      ring.Replay(hot.Replay),
+		Connections: fanout.Connections(hot.Connections),
+	}
+	if flags.off(flagBatching) {
+		t.Batching.Window = 0
+	}
+	if flags.off(flagReplay) {
+		t.Replay.Mode = config.Disabled
+	}
+	return t
+}

@@ -1,0 +1,84 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/streamgateway/streamgateway/gateway/broker"
+	"github.com/streamgateway/streamgateway/gateway/engine/wire"
+	"github.com/streamgateway/streamgateway/gateway/transport"
+)
+
+// appender lets the publish endpoint write to whichever broker there is.
+type appender struct {
+	log  broker.Log
+	info broker.Info
+}
+
+// Append translates results and errors; transport does not know brokers.
+func (a appender) Append(ctx context.Context, events []wire.Event, require string) (transport.Ack, error) {
+	ack := transport.Ack{Epoch: a.info.Epoch, Durability: a.info.Durability.String(), Copies: a.info.Copies}
+	var options broker.AppendOptions
+	if require != "" {
+		wanted, err := broker.ParseDurability(require)
+		if err != nil {
+			return ack, err
+		}
+		options.RequireDurability = wanted
+	}
+	results, err := a.log.Append(ctx, events, options)
+	ack.Events = make([]transport.AckEvent, len(results))
+	weakest := a.info.Durability
+	for i, r := range results {
+		ack.Events[i] = transport.AckEvent{Seq: r.Seq, Duplicate: r.Duplicate}
+		// An ack states what holds for all of its events.
+		if i == 0 || r.Durability < weakest {
+			weakest = r.Durability
+			ack.Durability, ack.Copies = weakest.String(), r.Copies
+		}
+	}
+	return ack, translate(err)
+}
+
+func translate(err error) error {
+	var mismatch *broker.MismatchError
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, broker.ErrDurability):
+		return transport.ErrDurability
+	case errors.As(err, &mismatch):
+		return &transport.MismatchError{Index: mismatch.Index}
+	}
+	return fmt.Errorf("%w: %w", transport.ErrLogUnavailable, err)
+}
+
+// pump carries records from the log into the engine until ctx ends.
+func (s *Server) pump(ctx context.Context) error {
+	err := s.events.Tail(ctx, s.info.Tail, func(records []wire.Record) error {
+		s.engine.Append(records)
+		return nil
+	})
+	if ctx.Err() != nil || errors.Is(err, broker.ErrClosed) {
+		return nil
+	}
+	return fmt.Errorf("following the log: %w", err)
+}
+
+// awaitLog returns when the log takes events, which it does once pump reads
+// it: the first publisher shall not be met with an outage.
+func (s *Server) awaitLog(ctx context.Context) error {
+	for {
+		_, err := s.events.Append(ctx, nil, broker.AppendOptions{})
+		if !errors.Is(err, broker.ErrUnavailable) {
+			return err
+		}
+		select {
+		case <-time.After(time.Millisecond):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}

@@ -1,0 +1,180 @@
+// Package server makes one gateway process out of the rooms: it reads the
+// configuration, opens the ports, hands hot changes to whom they concern,
+// answers the admin port, and drains at the end.
+//
+// It is the one place that knows everybody, and it decides nothing that a room
+// could decide. It is called by gateway/cmd/gateway, and by tests that want a
+// whole gateway in their process.
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/streamgateway/streamgateway/gateway/auth"
+	"github.com/streamgateway/streamgateway/gateway/broker"
+	"github.com/streamgateway/streamgateway/gateway/config"
+	"github.com/streamgateway/streamgateway/gateway/engine"
+	"github.com/streamgateway/streamgateway/gateway/limit"
+	"github.com/streamgateway/streamgateway/gateway/transport"
+)
+
+// Options is how a gateway is started; all of it comes from flags and the
+// environment.
+type Options struct {
+	Version string
+	// Dev runs the gateway alone: everybody may publish, and / shows a page.
+	Dev bool
+	// Config is the folder with hot.json and cold documents, or a file that is
+	// a hot document; "" = the defaults.
+	Config       string
+	Cluster      bool   // watch the ConfigMap through the API server
+	TemplateHash string // names the cold document; "" = cold.json, or the defaults
+	// Listen and Admin overrule the ports of the cold document, as host:port.
+	Listen, Admin string
+	Pod           string // name of this pod, or of the machine
+	Namespace     string // of this pod; only with Cluster
+	Log           *slog.Logger
+}
+
+// Server is one gateway. Make it with New, open its ports with Listen, run it
+// with Run.
+type Server struct {
+	options   Options
+	cold      config.Cold
+	log       *slog.Logger
+	start     time.Time
+	events    broker.Log
+	info      broker.Info
+	engine    *engine.Engine
+	publisher *auth.Publisher
+	streams   *limit.Streams
+	publish   *transport.Publish
+	sse       *transport.Streams
+	config    *reloader
+	source    source
+	flags     atomic.Pointer[flagSet]
+
+	history    history
+	alive      pulse
+	ackSeconds *prometheus.HistogramVec
+	draining   atomic.Bool
+
+	main, admin net.Listener
+	mainHTTP    *http.Server
+	adminHTTP   *http.Server
+	background  sync.WaitGroup
+}
+
+// Timeouts against clients that only pretend to send a request. Streams have
+// no write timeout here: the engine has its own.
+const (
+	headerTimeout  = 10 * time.Second
+	idleTimeout    = 2 * time.Minute
+	maxHeaderBytes = 32 << 10
+	adminTimeout   = 30 * time.Second
+	finishTimeout  = 5 * time.Second // for requests in flight, after the drain
+)
+
+// Listen opens both ports, so that Addresses are known before Run.
+func (s *Server) Listen() error {
+	var err error
+	if s.main, err = net.Listen("tcp", address(s.options.Listen, s.cold.Listener.Port)); err != nil {
+		return fmt.Errorf("opening the port for clients: %w", err)
+	}
+	if s.admin, err = net.Listen("tcp", address(s.options.Admin, s.cold.Observability.AdminPort)); err != nil {
+		return errors.Join(fmt.Errorf("opening the admin port: %w", err), s.main.Close())
+	}
+	return nil
+}
+
+func address(overruled string, port int) string {
+	if overruled != "" {
+		return overruled
+	}
+	return fmt.Sprintf(":%d", port)
+}
+
+// Addresses are those of the port for clients and of the admin port, as
+// host:port.
+func (s *Server) Addresses() (main, admin string) {
+	return s.main.Addr().String(), s.admin.Addr().String()
+}
+
+// Run serves until ctx ends, then drains, and returns nil when all of it went
+// in order. Listen comes first.
+func (s *Server) Run(ctx context.Context) error {
+	background, stop := context.WithCancel(context.WithoutCancel(ctx))
+	failed := make(chan error, 3) // one each of pump and both ports
+	s.background.Go(func() { failed <- s.pump(background) })
+	s.background.Go(func() { s.janitor(background) })
+	s.background.Go(func() { s.source.follow(background, s.config.take) })
+	err := s.awaitLog(ctx)
+	if err == nil {
+		s.serve(failed)
+		select {
+		case <-ctx.Done():
+			err = s.drain()
+		case err = <-failed:
+		}
+		err = errors.Join(err, s.mainHTTP.Close(), s.adminHTTP.Close())
+	}
+	stop()
+	s.background.Wait()
+	s.engine.Close()
+	return errors.Join(err, s.events.Close())
+}
+
+// serve puts the handlers on the ports.
+func (s *Server) serve(failed chan<- error) {
+	quiet := slog.NewLogLogger(s.log.Handler(), slog.LevelDebug)
+	s.mainHTTP = &http.Server{
+		Handler: s.routes().Handler(), ErrorLog: quiet,
+		ReadHeaderTimeout: headerTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeaderBytes,
+		Protocols: protocols(),
+	}
+	s.adminHTTP = &http.Server{
+		Handler: s.adminRoutes(), ErrorLog: quiet,
+		ReadTimeout: headerTimeout, WriteTimeout: adminTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeaderBytes,
+	}
+	for _, port := range []struct {
+		name string
+		http *http.Server
+		on   net.Listener
+	}{{"clients", s.mainHTTP, s.main}, {"admin", s.adminHTTP, s.admin}} {
+		s.background.Go(func() {
+			if err := port.http.Serve(port.on); !errors.Is(err, http.ErrServerClosed) {
+				failed <- fmt.Errorf("serving the port for %s: %w", port.name, err)
+			}
+		})
+	}
+	s.log.Info("gateway serves", "version", s.options.Version, "listen", s.main.Addr().String(),
+		"admin", s.admin.Addr().String(), "epoch", s.info.Epoch)
+}
+
+// protocols lets clients without TLS speak HTTP/2 too: a proxy in front may
+// then carry many streams on one connection.
+func protocols() *http.Protocols {
+	p := new(http.Protocols)
+	p.SetHTTP1(true)
+	p.SetUnencryptedHTTP2(true)
+	return p
+}
+
+// routes is the surface for clients.
+func (s *Server) routes() transport.Routes {
+	r := transport.Routes{Stream: s.sse, Publish: s.publish, Metrics: s.metrics, MetricsAccess: s.publisher}
+	if s.options.Dev {
+		r.Page = devPage()
+	}
+	return r
+}
