@@ -1,6 +1,7 @@
 package decode
 
 import (
+	"bytes"
 	"encoding/base64"
 	"fmt"
 	"net/url"
@@ -98,20 +99,20 @@ func cloudEventOf(raw []byte, channel string) (wire.Event, *fault) {
 // members calls set with every member of the object that raw, a valid JSON
 // value, must be, until something is wrong. A repeated name is refused: readers
 // differ in which of the two counts.
-func members(raw []byte, set func(name string, value []byte) *fault) *fault {
+func members(raw []byte, set func(name, value []byte) *fault) *fault {
 	s := scanner{text: raw}
 	if s.peek() != '{' {
 		return &fault{InvalidEvent, "an event is a JSON object"}
 	}
 	var bad *fault
-	seen := make([]string, 0, 16)
+	seen := make([][]byte, 0, 8)
 	err := s.members(0, func(rawName, value []byte) {
 		if bad != nil {
 			return
 		}
-		name, _ := stringOf(rawName)
+		name := bytesOf(rawName)
 		switch {
-		case slices.Contains(seen, name):
+		case slices.ContainsFunc(seen, func(known []byte) bool { return bytes.Equal(known, name) }):
 			bad = &fault{InvalidEvent, fmt.Sprintf("%.40q is there twice", name)}
 		case len(seen) == maxMembers:
 			bad = &fault{InvalidEvent, fmt.Sprintf("an event has at most %d members", maxMembers)}
@@ -130,9 +131,9 @@ func members(raw []byte, set func(name string, value []byte) *fault) *fault {
 // repeats.
 const maxMembers = 64
 
-func (ce *cloudEvent) set(name string, value []byte) *fault {
+func (ce *cloudEvent) set(name, value []byte) *fault {
 	var to *string
-	switch name {
+	switch string(name) {
 	case "specversion":
 		to = &ce.specVersion
 	case "id":
@@ -161,7 +162,7 @@ func (ce *cloudEvent) set(name string, value []byte) *fault {
 	}
 	text, ok := stringOf(value)
 	if !ok && string(value) != "null" {
-		return &fault{InvalidEvent, name + " must be a string"}
+		return &fault{InvalidEvent, string(name) + " must be a string"}
 	}
 	*to = text
 	return nil

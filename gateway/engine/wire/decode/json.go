@@ -1,6 +1,7 @@
 package decode
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -255,11 +256,18 @@ func stringOf(raw []byte) (text string, ok bool) {
 	if len(raw) < 2 || raw[0] != '"' {
 		return "", false
 	}
+	return string(bytesOf(raw)), true
+}
+
+// bytesOf gives what a valid raw string says, in raw's own memory where it has
+// no escapes.
+func bytesOf(raw []byte) []byte {
 	inside := raw[1 : len(raw)-1]
-	for _, b := range inside {
-		if b == '\\' {
-			return text, json.Unmarshal(raw, &text) == nil
-		}
+	if bytes.IndexByte(inside, '\\') < 0 {
+		return inside
 	}
-	return string(inside), true
+	var text string
+	// It cannot fail: raw has been scanned as a JSON string.
+	_ = json.Unmarshal(raw, &text)
+	return []byte(text)
 }
