@@ -42,15 +42,10 @@ func RoleBinding(sg *v1alpha1.StreamGateway) *rbacv1ac.RoleBindingApplyConfigura
 			WithAPIGroup(rbacv1.GroupName).
 			WithKind("Role").
 			WithName(AccountName(sg.Name))).
-		WithSubjects(Subject(sg.Namespace, sg.Name))
-}
-
-// Subject is Account as bindings name it.
-func Subject(namespace, gateway string) *rbacv1ac.SubjectApplyConfiguration {
-	return rbacv1ac.Subject().
-		WithKind(rbacv1.ServiceAccountKind).
-		WithName(AccountName(gateway)).
-		WithNamespace(namespace)
+		WithSubjects(rbacv1ac.Subject().
+			WithKind(rbacv1.ServiceAccountKind).
+			WithName(AccountName(sg.Name)).
+			WithNamespace(sg.Namespace))
 }
 
 // Reviewers is the part of the ClusterRoleBinding ReviewersName that the

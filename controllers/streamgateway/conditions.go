@@ -1,0 +1,263 @@
+package streamgateway
+
+import (
+	"fmt"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/streamgateway/streamgateway/api/v1alpha1"
+	"github.com/streamgateway/streamgateway/controllers/resources"
+)
+
+// verdict is one condition without its history.
+type verdict struct {
+	status          metav1.ConditionStatus
+	reason, message string
+}
+
+func yes(reason, format string, args ...any) verdict {
+	return verdict{metav1.ConditionTrue, reason, fmt.Sprintf(format, args...)}
+}
+
+func no(reason, format string, args ...any) verdict {
+	return verdict{metav1.ConditionFalse, reason, fmt.Sprintf(format, args...)}
+}
+
+func unknown(reason, format string, args ...any) verdict {
+	return verdict{metav1.ConditionUnknown, reason, fmt.Sprintf(format, args...)}
+}
+
+// conditions judges the scope and sets all conditions of a status.
+func (s *scope) conditions(status *v1alpha1.StreamGatewayStatus) {
+	v := verdicts{
+		accepted:   yes(v1alpha1.ReasonAccepted, ""),
+		programmed: s.programmed(),
+		available:  s.available(status.ActiveRevision != ""),
+		healthy:    s.healthy(),
+		stalled:    s.stalled(),
+	}
+	v.reconciling = s.reconciling(&v)
+	ready := v.ready(status.ActiveRevision)
+	if v.reconciling.status == metav1.ConditionTrue {
+		s.lookAgain(movingInterval)
+	}
+	generation := s.sg.Generation
+	if s.failed() {
+		generation = status.ObservedGeneration
+	}
+	for _, c := range []struct {
+		kind string
+		verdict
+	}{
+		{v1alpha1.ConditionReady, ready},
+		{v1alpha1.ConditionAccepted, v.accepted},
+		{v1alpha1.ConditionProgrammed, v.programmed},
+		{v1alpha1.ConditionAvailable, v.available},
+		{v1alpha1.ConditionHealthy, v.healthy},
+		{v1alpha1.ConditionReconciling, v.reconciling},
+		{v1alpha1.ConditionStalled, v.stalled},
+	} {
+		meta.SetStatusCondition(&status.Conditions, metav1.Condition{
+			Type: c.kind, Status: c.status, Reason: c.reason, Message: clip(c.message), ObservedGeneration: generation,
+		})
+	}
+}
+
+// clip keeps a message within what a condition holds.
+func clip(message string) string {
+	const most = 32768
+	if len(message) > most {
+		return message[:most]
+	}
+	return message
+}
+
+type verdicts struct{ accepted, programmed, available, healthy, reconciling, stalled verdict }
+
+// ready folds the others: first what is wrong, then what is not known yet.
+func (v *verdicts) ready(activeRevision string) verdict {
+	broken := func(reason string, because verdict) verdict {
+		return no(reason, "%s: %s", because.reason, because.message)
+	}
+	waiting := v1alpha1.ReasonRollingOut
+	if activeRevision == "" {
+		waiting = v1alpha1.ReasonPending
+	}
+	switch {
+	case v.accepted.status == metav1.ConditionFalse:
+		return broken(v1alpha1.ReasonNotAccepted, v.accepted)
+	case v.programmed.status == metav1.ConditionFalse:
+		return broken(v1alpha1.ReasonNotProgrammed, v.programmed)
+	case v.stalled.status == metav1.ConditionTrue:
+		return broken(v1alpha1.ReasonStalled, v.stalled)
+	case v.available.status == metav1.ConditionFalse && v.available.reason != v1alpha1.ReasonScaledToZero:
+		return broken(v1alpha1.ReasonUnavailable, v.available)
+	case v.healthy.status == metav1.ConditionFalse:
+		return broken(v1alpha1.ReasonUnhealthy, v.healthy)
+	case v.programmed.status == metav1.ConditionUnknown:
+		return unknown(waiting, "%s", v.programmed.message)
+	case v.available.status == metav1.ConditionUnknown:
+		return unknown(waiting, "%s", v.available.message)
+	}
+	return yes(v1alpha1.ReasonReady, "serving revision %s", activeRevision)
+}
+
+// programmed: the objects are there, and every ready pod runs what is wanted.
+func (s *scope) programmed() verdict {
+	acks := &s.summary.Acks
+	if len(s.problems) > 0 {
+		return no(s.problems[0].reason, "%s", s.problems[0].message)
+	}
+	if reason, message := s.podsRefused(); reason != "" {
+		return no(reason, "%s", message)
+	}
+	switch {
+	case acks.Nacked > 0:
+		n := acks.Nacks[0]
+		return no(v1alpha1.ReasonConfigRejected, "pod %s runs on with its last good config; it refused config %d: %s", n.Pod, s.document.Serial, n.Message)
+	case s.silentReady():
+		return no(v1alpha1.ReasonConfigNotAcked, "a ready pod has not acknowledged config %d for %s", s.document.Serial, ackTimeout)
+	case s.addressMissing():
+		return no(v1alpha1.ReasonAddressNotAssigned, "Service %s has no load balancer address yet", s.sg.Name)
+	}
+	if d := s.deployment(); d == nil || !complete(d, s.replicas()) && !served(d) {
+		if _, message := trouble(s.pods); message != "" {
+			return unknown(v1alpha1.ReasonPending, "%s", message)
+		}
+		return unknown(v1alpha1.ReasonPending, "waiting for the pods of revision %s", s.plan.Revision)
+	}
+	if ready := s.readyPods(); ready > acks.Acked {
+		return unknown(v1alpha1.ReasonPending, "%d of %d ready pods run config %d", acks.Acked, ready, s.document.Serial)
+	}
+	return yes(v1alpha1.ReasonProgrammed, "every ready pod runs revision %s", s.plan.Revision)
+}
+
+// podsRefused is why the API server would not have the wanted pods, in its own
+// words, which reach a Deployment through its ReplicaSet.
+func (s *scope) podsRefused() (reason, message string) {
+	d := s.deployment()
+	if d == nil {
+		return "", ""
+	}
+	c := condition(d, appsv1.DeploymentReplicaFailure)
+	if c == nil || c.Status != corev1.ConditionTrue {
+		return "", ""
+	}
+	if reason = refusal(messageError(c.Message)); reason == "" {
+		reason = v1alpha1.ReasonForbidden
+	}
+	return reason, c.Message
+}
+
+type messageError string
+
+func (e messageError) Error() string { return string(e) }
+
+func (s *scope) addressMissing() bool {
+	return s.sg.Spec.Listener.Service.Type == v1alpha1.ServiceLoadBalancer &&
+		s.service != nil && len(s.service.Status.LoadBalancer.Ingress) == 0
+}
+
+// available: enough pods of any template take traffic.
+func (s *scope) available(servedBefore bool) verdict {
+	ready, desired := s.readyPods(), int(s.replicas())
+	if desired == 0 {
+		return no(v1alpha1.ReasonScaledToZero, "spec.gateway.replicas is 0")
+	}
+	if ready > 0 && 4*ready >= 3*desired {
+		return yes(v1alpha1.ReasonMinimumPodsReady, "%d/%d pods ready", ready, desired)
+	}
+	if reason, message := trouble(s.pods); reason != "" {
+		return no(reason, "%s", message)
+	}
+	switch {
+	case ready > 0:
+		return no(v1alpha1.ReasonBelowMinimum, "%d/%d pods ready", ready, desired)
+	case servedBefore || s.deadlineExceeded():
+		return no(v1alpha1.ReasonNoPodsReady, "0/%d pods ready", desired)
+	}
+	return unknown(v1alpha1.ReasonPending, "waiting for the first pod")
+}
+
+func (s *scope) deadlineExceeded() bool {
+	d := s.deployment()
+	if d == nil || complete(d, s.replicas()) {
+		return false
+	}
+	c := condition(d, appsv1.DeploymentProgressing)
+	return c != nil && c.Status == corev1.ConditionFalse && c.Reason == v1alpha1.ReasonProgressDeadlineExceeded
+}
+
+// stalled: nothing will change until somebody changes something.
+func (s *scope) stalled() verdict {
+	p := s.programmed()
+	if p.status == metav1.ConditionFalse {
+		switch p.reason {
+		case v1alpha1.ReasonNameCollision:
+			return yes(p.reason, "%s", p.message)
+		case v1alpha1.ReasonConfigRejected:
+			return yes(v1alpha1.ReasonInvalidSpec, "%s", p.message)
+		case v1alpha1.ReasonQuotaExceeded, v1alpha1.ReasonForbidden, v1alpha1.ReasonAdmissionDenied:
+			if s.lasted(v1alpha1.ConditionProgrammed, p) {
+				reason := p.reason
+				if reason == v1alpha1.ReasonAdmissionDenied {
+					reason = v1alpha1.ReasonProgressDeadlineExceeded
+				}
+				return yes(reason, "%s", p.message)
+			}
+		}
+	}
+	if s.deadlineExceeded() {
+		_, message := trouble(s.pods)
+		if message == "" {
+			message = "the pods are not ready"
+		}
+		return yes(v1alpha1.ReasonProgressDeadlineExceeded, "no progress for %s: %s", resources.ProgressDeadline, message)
+	}
+	return no(v1alpha1.ReasonNotStalled, "")
+}
+
+// lasted tells whether a condition has been as it is now for the deadline.
+func (s *scope) lasted(kind string, now verdict) bool {
+	c := s.before(kind)
+	return c != nil && c.Status == now.status && c.Reason == now.reason &&
+		s.now.Sub(c.LastTransitionTime.Time) >= resources.ProgressDeadline
+}
+
+// reconciling: the operator, or Kubernetes on its behalf, is at work.
+func (s *scope) reconciling(v *verdicts) verdict {
+	d := s.deployment()
+	ready, desired := s.readyPods(), int(s.replicas())
+	switch {
+	case v.stalled.status == metav1.ConditionTrue:
+		return no(v1alpha1.ReasonStalled, "")
+	case s.err != nil:
+		return yes(v1alpha1.ReasonRetrying, "%v", s.err)
+	case v.programmed.status == metav1.ConditionFalse:
+		return yes(v1alpha1.ReasonRetrying, "%s", v.programmed.message)
+	case d == nil || !complete(d, s.replicas()) && !served(d):
+		return yes(v1alpha1.ReasonNewRevision, "%s", v.programmed.message)
+	case v.programmed.status == metav1.ConditionUnknown:
+		return yes(v1alpha1.ReasonPushing, "%s", v.programmed.message)
+	case ready != desired:
+		return yes(v1alpha1.ReasonScaling, "%d/%d pods ready", ready, desired)
+	case s.draining():
+		return yes(v1alpha1.ReasonDraining, "pods send their clients on and end")
+	}
+	return no(v1alpha1.ReasonUpToDate, "")
+}
+
+func (s *scope) draining() bool {
+	for i := range s.pods {
+		if !s.pods[i].DeletionTimestamp.IsZero() {
+			return true
+		}
+	}
+	return false
+}
+
+// failed tells whether this pass ended in an error that may mend itself.
+func (s *scope) failed() bool { return s.err != nil }

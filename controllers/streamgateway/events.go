@@ -1,0 +1,100 @@
+package streamgateway
+
+import (
+	"fmt"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/streamgateway/streamgateway/api/v1alpha1"
+)
+
+// Actions of events: what the operator was about.
+const (
+	actionRollout = "Rollout"
+	actionPush    = "Push"
+	actionApply   = "Apply"
+	actionDrain   = "Drain"
+	actionObserve = "Observe"
+)
+
+// maxNote is how long the note of an event may be, in bytes.
+const maxNote = 1024
+
+// +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create;patch
+
+func (r *Reconciler) normal(s *scope, related client.Object, reason, action, format string, args ...any) {
+	r.event(s, related, corev1.EventTypeNormal, reason, action, fmt.Sprintf(format, args...))
+}
+
+func (r *Reconciler) warning(s *scope, related client.Object, reason, action, note string) {
+	r.event(s, related, corev1.EventTypeWarning, reason, action, note)
+}
+
+func (r *Reconciler) event(s *scope, related client.Object, kind, reason, action, note string) {
+	var other runtime.Object // an interface that holds a nil object is not nil
+	if related != nil && related.GetUID() != "" {
+		other = related
+	}
+	if len(note) > maxNote {
+		note = note[:maxNote]
+	}
+	r.Recorder.Eventf(s.sg, other, kind, reason, action, "%s", note)
+}
+
+// announce tells of what has changed from one written status to the next, so
+// that nothing is told twice, also by the next leader.
+func (r *Reconciler) announce(s *scope, before, after *v1alpha1.StreamGatewayStatus) {
+	if after.ActiveRevision != before.ActiveRevision {
+		r.normal(s, nil, "RevisionPromoted", actionRollout, "revision %s is live with image %s", after.ActiveRevision, after.Image)
+	}
+	if b, a := before.Pods, after.Pods; b != nil && b.Desired != nil && *b.Desired != *a.Desired {
+		r.normal(s, nil, "Scaled", actionApply, "from %d to %d pods", *b.Desired, *a.Desired)
+	}
+	if c := turned(before, after, v1alpha1.ConditionProgrammed, metav1.ConditionFalse); c != nil {
+		switch c.Reason {
+		case v1alpha1.ReasonConfigRejected, v1alpha1.ReasonConfigNotAcked:
+			r.warning(s, nil, c.Reason, actionPush, c.Message)
+		case v1alpha1.ReasonNameCollision:
+			r.warning(s, nil, c.Reason, actionApply, c.Message)
+		default:
+			r.warning(s, nil, "ApplyFailed", actionApply, c.Reason+": "+c.Message)
+		}
+	}
+	if c := turned(before, after, v1alpha1.ConditionStalled, metav1.ConditionTrue); c != nil && c.Reason == v1alpha1.ReasonProgressDeadlineExceeded {
+		r.warning(s, nil, c.Reason, actionRollout, c.Message)
+	}
+	if c := turned(before, after, v1alpha1.ConditionHealthy, metav1.ConditionFalse); c != nil {
+		r.warning(s, nil, "UnhealthyStable", actionObserve, c.Reason+": "+c.Message)
+	}
+	if c := turned(before, after, v1alpha1.ConditionHealthy, metav1.ConditionUnknown); c != nil && c.Reason == v1alpha1.ReasonMetricsStale {
+		r.warning(s, nil, c.Reason, actionObserve, c.Message)
+	}
+	r.announceTrouble(s)
+}
+
+// announceTrouble tells of pods that do not come up, once for each trouble.
+// While an older template serves, no condition but a message shows it.
+func (r *Reconciler) announceTrouble(s *scope) {
+	reason, message := trouble(s.pods)
+	if told := reason + message; told != s.memory.trouble {
+		s.memory.trouble = told
+		if reason == v1alpha1.ReasonImagePullFailed || reason == v1alpha1.ReasonPodsCrashing {
+			r.warning(s, nil, reason, actionRollout, message)
+		}
+	}
+}
+
+// turned is the condition if it has come to this status, or to another reason
+// of it.
+func turned(before, after *v1alpha1.StreamGatewayStatus, kind string, status metav1.ConditionStatus) *metav1.Condition {
+	a := meta.FindStatusCondition(after.Conditions, kind)
+	b := meta.FindStatusCondition(before.Conditions, kind)
+	if a == nil || a.Status != status || b != nil && b.Status == status && b.Reason == a.Reason {
+		return nil
+	}
+	return a
+}

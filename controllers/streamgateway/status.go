@@ -1,0 +1,236 @@
+package streamgateway
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net"
+	"strconv"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/utils/ptr"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/streamgateway/streamgateway/api/v1alpha1"
+	apply "github.com/streamgateway/streamgateway/api/v1alpha1/applyconfiguration/api/v1alpha1"
+	"github.com/streamgateway/streamgateway/controllers/resources"
+)
+
+const (
+	maxNacks = 5 // in status
+	// writeInterval is the least time between two writes of one status.
+	writeInterval = time.Second
+	// quietFailures are how many passes in a row may fail before status says
+	// so: conflicts and short outages mend themselves.
+	quietFailures = 3
+)
+
+// status is what the scope amounts to: a fold that reads nothing from the
+// cluster.
+func (s *scope) status() v1alpha1.StreamGatewayStatus {
+	before := s.statusBefore()
+	after := *before.DeepCopy()
+	after.DesiredRevision = s.plan.Revision
+	if s.promoted() {
+		after.ActiveRevision, after.Image = s.plan.Revision, s.plan.Image
+	}
+	after.Selector = labels.Set(resources.Selector(s.sg.Name)).String()
+	after.Pods = s.podsStatus()
+	after.Replicas = after.Pods.Current
+	after.Config = s.configStatus()
+	after.Features = s.features()
+	after.URL, after.Addresses = addresses(s.sg, s.service)
+	after.Metrics = s.metrics(before.Metrics)
+	s.conditions(&after)
+	if !s.failed() {
+		after.ObservedGeneration = s.sg.Generation
+	}
+	if !s.lifecycleChanged(before, &after) && !s.metricsDue(before) {
+		return *before
+	}
+	return after
+}
+
+// lifecycleChanged tells whether anything but numbers has changed. Healthy
+// follows the numbers, and so counts as one until it turns False or back.
+func (s *scope) lifecycleChanged(before, after *v1alpha1.StreamGatewayStatus) bool {
+	b, a := before.DeepCopy(), after.DeepCopy()
+	b.Metrics, a.Metrics = nil, nil
+	healthBefore := meta.FindStatusCondition(b.Conditions, v1alpha1.ConditionHealthy)
+	healthAfter := meta.FindStatusCondition(a.Conditions, v1alpha1.ConditionHealthy)
+	if healthBefore != nil && judged(healthBefore) && judged(healthAfter) &&
+		healthBefore.ObservedGeneration == healthAfter.ObservedGeneration {
+		*healthAfter = *healthBefore
+	}
+	return !equality.Semantic.DeepEqual(b, a)
+}
+
+// judged: within bounds as far as one can tell.
+func judged(c *metav1.Condition) bool {
+	return c.Status != metav1.ConditionFalse && c.Reason != v1alpha1.ReasonPending && c.Reason != v1alpha1.ReasonMetricsStale
+}
+
+func (s *scope) metricsDue(before *v1alpha1.StreamGatewayStatus) bool {
+	return before.Metrics == nil || before.Metrics.SampledTime == nil ||
+		s.now.Sub(before.Metrics.SampledTime.Time) >= statusInterval
+}
+
+// statusBefore is the status as written last, which the cache may not hold yet.
+func (s *scope) statusBefore() *v1alpha1.StreamGatewayStatus {
+	if m := s.memory; m.status != nil && older(s.sg.ResourceVersion, m.statusRV) {
+		return m.status
+	}
+	return &s.sg.Status
+}
+
+func (s *scope) before(condition string) *metav1.Condition {
+	return meta.FindStatusCondition(s.statusBefore().Conditions, condition)
+}
+
+// promoted tells whether the pods that serve are of the wanted template and
+// most of them run the wanted document.
+func (s *scope) promoted() bool {
+	d := s.deployment()
+	if d == nil || !(complete(d, s.replicas()) || served(d)) || s.document.Stable.Name != s.plan.Revision {
+		return false
+	}
+	return s.replicas() == 0 || s.summary.Acks.Acked*2 > s.readyPods() && s.summary.Acks.Acked > 0
+}
+
+func (s *scope) podsStatus() *v1alpha1.PodsStatus {
+	var current, ready, updated int32
+	for i := range s.pods {
+		p := &s.pods[i]
+		if !p.DeletionTimestamp.IsZero() {
+			continue
+		}
+		current++
+		if p.Labels[resources.LabelTemplateHash] == s.plan.TemplateHash {
+			updated++
+		}
+		if isReady(p) {
+			ready++
+		}
+	}
+	return &v1alpha1.PodsStatus{
+		Desired: ptr.To(s.replicas()), Current: &current, Ready: &ready, Updated: &updated,
+		Summary: fmt.Sprintf("%d/%d", ready, s.replicas()),
+	}
+}
+
+func (s *scope) configStatus() *v1alpha1.ConfigStatus {
+	if s.document.Serial == 0 {
+		return nil
+	}
+	acks := &s.summary.Acks
+	out := &v1alpha1.ConfigStatus{
+		Revision: s.document.Stable.Name,
+		Serial:   s.document.Serial,
+		Acked:    ptr.To(int32(acks.Acked)),
+		Nacked:   ptr.To(int32(acks.Nacked)),
+		Pending:  ptr.To(int32(acks.Pending)),
+	}
+	for _, n := range acks.Nacks[:min(len(acks.Nacks), maxNacks)] {
+		nack := v1alpha1.ConfigNack{Pod: n.Pod, Revision: n.Revision, Message: n.Message}
+		if !n.Time.IsZero() {
+			nack.Time = &metav1.Time{Time: n.Time.Truncate(time.Second)}
+		}
+		out.Nacks = append(out.Nacks, nack)
+	}
+	return out
+}
+
+func (s *scope) features() []v1alpha1.FeatureStatus {
+	var out []v1alpha1.FeatureStatus
+	for _, f := range s.sg.Spec.Features {
+		out = append(out, v1alpha1.FeatureStatus{Name: f.Name, Mode: f.Mode, Percent: f.Percent, Source: v1alpha1.FeatureSourceSpec})
+	}
+	return out
+}
+
+// addresses are where clients find the gateway, the best one as a URL.
+func addresses(sg *v1alpha1.StreamGateway, service *corev1.Service) (url string, all []v1alpha1.Address) {
+	if service == nil {
+		return "", nil
+	}
+	host := fmt.Sprintf("%s.%s.svc", sg.Name, sg.Namespace)
+	all = append(all, v1alpha1.Address{Type: v1alpha1.AddressHostname, Value: host})
+	for _, in := range service.Status.LoadBalancer.Ingress {
+		a := v1alpha1.Address{Type: v1alpha1.AddressHostname, Value: in.Hostname}
+		if in.Hostname == "" {
+			a = v1alpha1.Address{Type: v1alpha1.AddressIP, Value: in.IP}
+		}
+		all = append(all, a)
+	}
+	if len(all) > 1 {
+		host = all[1].Value
+	}
+	return "http://" + net.JoinHostPort(host, strconv.Itoa(int(sg.Spec.Listener.Service.Port))), all
+}
+
+// +kubebuilder:rbac:groups=streamgateway.io,resources=streamgateways/status,verbs=patch
+
+// writeStatus is the only place that writes status. It writes when something
+// has changed, and tells of what has by events.
+func (r *Reconciler) writeStatus(ctx context.Context, s *scope, err error) error {
+	s.err = err
+	if err == nil {
+		s.memory.failures = 0
+	} else if s.memory.failures++; s.memory.failures <= quietFailures {
+		return nil
+	}
+	before, after := *s.statusBefore(), s.status()
+	if equality.Semantic.DeepEqual(before, after) {
+		return nil
+	}
+	if since := s.now.Sub(s.memory.statusTime); since < writeInterval {
+		s.lookAgain(writeInterval - since)
+		return nil
+	}
+	version, err := r.applyStatus(ctx, s.sg, &after)
+	if err != nil {
+		return client.IgnoreNotFound(err) // deleted meanwhile: nobody is left to tell
+	}
+	s.memory.status, s.memory.statusRV, s.memory.statusTime = &after, version, s.now
+	r.announce(s, &before, &after)
+	return nil
+}
+
+// writeDeleting says that the StreamGateway is on its way out.
+func (r *Reconciler) writeDeleting(ctx context.Context, s *scope) error {
+	after := s.statusBefore().DeepCopy()
+	changed := meta.SetStatusCondition(&after.Conditions, metav1.Condition{
+		Type: v1alpha1.ConditionReady, Status: metav1.ConditionFalse, Reason: v1alpha1.ReasonDeleting,
+		Message: "waiting for finalizers", ObservedGeneration: s.sg.Generation,
+	})
+	if !changed {
+		return nil
+	}
+	version, err := r.applyStatus(ctx, s.sg, after)
+	if err != nil {
+		return client.IgnoreNotFound(fmt.Errorf("writing status: %w", err))
+	}
+	s.memory.status, s.memory.statusRV = after, version
+	return nil
+}
+
+func (r *Reconciler) applyStatus(ctx context.Context, sg *v1alpha1.StreamGateway, status *v1alpha1.StreamGatewayStatus) (resourceVersion string, err error) {
+	text, err := json.Marshal(status)
+	if err != nil {
+		return "", err
+	}
+	configuration := apply.StreamGatewayStatus()
+	if err := json.Unmarshal(text, configuration); err != nil {
+		return "", err
+	}
+	want := apply.StreamGateway(sg.Name, sg.Namespace).WithUID(sg.UID).WithStatus(configuration)
+	if err := r.Status().Apply(ctx, want, client.FieldOwner(statusOwner), client.ForceOwnership); err != nil {
+		return "", err
+	}
+	return resourceVersionOf(want), nil
+}
