@@ -17,7 +17,7 @@ operator_namespace=streamgateway-system
 operator=streamgateway-controller-manager
 images=(manager gateway demo)
 export STEP_LOGS=$bin/logs/$NAME
-export GOFLAGS="-trimpath -buildvcs=false" # constant: other flags compile all of Kubernetes again
+export GOFLAGS="-trimpath -buildvcs=false" CGO_ENABLED=0 # constant: other flags compile all of Kubernetes again
 mkdir -p "$bin/images" "$STEP_LOGS"
 . "$root/hack/progress.sh"
 
