@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -28,13 +29,10 @@ type settings struct {
 	asJSON bool
 }
 
-func parse(args []string) (settings, error) {
+func parse(args []string, out io.Writer) (settings, error) {
 	s := settings{Options: noloss.DefaultOptions()}
 	flags := flag.NewFlagSet("noloss", flag.ContinueOnError)
-	flags.Usage = func() {
-		fmt.Fprint(flags.Output(), about)
-		flags.PrintDefaults()
-	}
+	flags.SetOutput(io.Discard) // a mistake gets a line, not a page
 	flags.StringVar(&s.URL, "url", s.URL, "base `URL` of the gateway")
 	tokenFile := flags.String("token-file", "", "`file` with the bearer token to publish with, read before every request; default: the variable NOLOSS_TOKEN, or none")
 	flags.IntVar(&s.Publishers, "publishers", s.Publishers, "publishers")
@@ -50,8 +48,14 @@ func parse(args []string) (settings, error) {
 	flags.IntVar(&s.delays, "latency", 0, "measure the delay of so many events, one after the other, instead")
 	flags.DurationVar(&s.pause, "pause", 20*time.Millisecond, "with --latency: wait between an event and the next one")
 	flags.BoolVar(&s.asJSON, "json", false, "print the result as JSON")
-	if err := flags.Parse(args); err != nil {
+	switch err := flags.Parse(args); {
+	case errors.Is(err, flag.ErrHelp):
+		fmt.Fprint(out, about)
+		flags.SetOutput(out)
+		flags.PrintDefaults()
 		return s, err
+	case err != nil:
+		return s, fmt.Errorf("%w; see noloss --help", err)
 	}
 	if flags.NArg() > 0 {
 		return s, fmt.Errorf("unknown argument %q", flags.Arg(0))
@@ -81,7 +85,7 @@ func token(file string) func() (string, error) {
 }
 
 func run(ctx context.Context, args []string, out io.Writer) error {
-	s, err := parse(args)
+	s, err := parse(args, out)
 	if err != nil {
 		return err
 	}

@@ -115,10 +115,15 @@ func summarize(tookMs []float64, fromCommitMs float64) Summary {
 	for _, v := range sorted {
 		sum += v
 	}
-	return Summary{Posts: n, AvgMs: sum / float64(n), P50Ms: rank(0.5), P95Ms: rank(0.95), MaxMs: sorted[n-1], FromCommit: fromCommitMs / float64(n)}
+	return Summary{Posts: n, AvgMs: thousandth(sum / float64(n)), P50Ms: rank(0.5), P95Ms: rank(0.95), MaxMs: sorted[n-1], FromCommit: thousandth(fromCommitMs / float64(n))}
 }
 
-func milliseconds(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
+// milliseconds keeps microseconds: more would be noise in the output.
+func milliseconds(d time.Duration) float64 {
+	return thousandth(float64(d) / float64(time.Millisecond))
+}
+
+func thousandth(v float64) float64 { return math.Round(v*1000) / 1000 }
 
 func sleep(ctx context.Context, d time.Duration) error {
 	select {
