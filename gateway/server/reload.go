@@ -46,13 +46,13 @@ func newReloader(log *slog.Logger, byHand bool, apply func(config.Document)) *re
 func (r *reloader) take(text []byte) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if bytes.Equal(text, r.text) {
+	if r.text != nil && bytes.Equal(text, r.text) {
 		return
 	}
 	document, unknown, err := config.Decode[config.Document](text)
 	serial := r.running.document.Serial
 	switch {
-	case err == nil && document.Serial < serial:
+	case document.Serial > 0 && document.Serial < serial:
 		return // an old copy, as a mount may hold
 	case err == nil && document.Serial == serial && !r.byHand:
 		err = fmt.Errorf("serial: %d runs already with another content; count serial up with every write", serial)

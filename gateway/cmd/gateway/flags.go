@@ -40,14 +40,14 @@ func parse(args []string) (flags, error) {
 	f := flags{Options: server.Options{Version: version, Pod: podName(), Namespace: os.Getenv("POD_NAMESPACE")}}
 	set := pflag.NewFlagSet("gateway", pflag.ContinueOnError)
 	set.SortFlags = false
-	set.Usage = func() { fmt.Fprint(os.Stderr, usage+set.FlagUsages()) }
+	set.Usage = func() { fmt.Print(usage + set.FlagUsages()) }
 	set.BoolVar(&f.Dev, "dev", false, "run alone: everybody may publish, / shows a page; listens on loopback unless told otherwise")
-	set.StringVar(&f.Config, "config", "", "folder with hot.json and the cold document, or a hot document alone; none = defaults")
-	set.StringVar(&f.Listen, "listen", "", "host:port for clients (default :8080, with --dev 127.0.0.1:8080)")
-	set.StringVar(&f.Admin, "admin", "", "host:port for /status, /metrics, /healthz and /readyz (default :9090, with --dev 127.0.0.1:9090)")
+	set.StringVar(&f.Config, "config", "", "folder with hot.json and the cold document, or a hot document alone (`path`); none = defaults")
+	set.StringVar(&f.Listen, "listen", "", "`host:port` for clients (default :8080, with --dev 127.0.0.1:8080)")
+	set.StringVar(&f.Admin, "admin", "", "`host:port` for /status, /metrics, /healthz and /readyz (default :9090, with --dev 127.0.0.1:9090)")
 	set.BoolVar(&f.Cluster, "cluster", false, "watch the ConfigMap and review publishers through the API server; needs --config")
-	set.StringVar(&f.TemplateHash, "template-hash", "", "the cold document to read: cold.<hash>.json")
-	set.TextVar(&f.level, "log-level", slog.LevelInfo, "debug, info, warn or error")
+	set.StringVar(&f.TemplateHash, "template-hash", "", "which cold document to read: cold.`hash`.json")
+	set.TextVar(&f.level, "log-level", slog.LevelInfo, "`level`: debug, info, warn or error")
 	set.BoolVar(&f.check, "check", false, "check --config strictly and exit: 0 = valid")
 	set.BoolVar(&f.version, "version", false, "print the version and exit")
 	if err := set.Parse(args); err != nil {

@@ -1,0 +1,199 @@
+package server
+
+import (
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus/testutil"
+
+	"github.com/streamgateway/streamgateway/gateway/config"
+	"github.com/streamgateway/streamgateway/gateway/report"
+	"github.com/streamgateway/streamgateway/gateway/transport"
+)
+
+func TestReportAndMetricsTellWhatHappened(t *testing.T) {
+	g := start(t, nil)
+	s := g.open("channels=a,b")
+	s.next("sg.caught-up")
+	for i := range 3 {
+		g.post("a", fmt.Sprint(i))
+		s.next("")
+	}
+	g.post("b", "{")
+	g.eventually("the last write is counted", func() bool { return g.report().Events.Delivered == 3 })
+	r := g.report()
+	if r.Pod != "prices-0" || r.Version != "test" || r.Serial != 1 || r.Revision != "default" || !r.Ready || r.Draining {
+		t.Errorf("report %+v", r)
+	}
+	if r.Connections != (report.Connections{Active: 1, Opened: 1}) || r.Events != (report.Events{Published: 3, PublishRejected: 1, Delivered: 3}) {
+		t.Errorf("report %+v %+v", r.Connections, r.Events)
+	}
+	if r.Latency.Count() != 3 || r.Latency.Quantile(0.95) > 0.5 || r.Replay.Events != 3 || r.Replay.Bytes == 0 {
+		t.Errorf("report %+v %+v", r.Latency, r.Replay)
+	}
+	var m transport.Metrics
+	g.get(g.base+"/metrics", &m)
+	if m.Events.Published != 3 || m.Events.PublishRejected != 1 || m.Connections.Active != 1 || m.Subscriptions.Channels != 2 ||
+		m.Batching.Batches != 3 || m.Replay.Events != 3 || m.Replay.Head != m.Broker.Epoch+".3" || m.LatencyMs.PublishToWrite.P95 <= 0 || m.Events.PublishRate <= 0 {
+		t.Errorf("metrics %+v", m)
+	}
+}
+
+func TestPrometheusMetricsFollowTheRulesAndHoldNoChannel(t *testing.T) {
+	g := start(t, nil)
+	s := g.open("channels=secret.channel")
+	s.next("sg.caught-up")
+	g.post("secret.channel", `"x"`)
+	s.next("")
+	problems, err := testutil.GatherAndLint(g.registry())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range problems {
+		t.Errorf("%s: %s", p.Metric, p.Text)
+	}
+	res, err := http.Get(g.admin + report.MetricsPath)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	body, err := io.ReadAll(res.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{`sg_connections{encoding="identity",transport="sse"} 1`, `sg_events_published_total{durability="memory"} 1`,
+		`sg_publish_to_write_seconds_count 1`, `sg_publish_to_write_seconds_bucket{le="0.512"} 1`, `sg_publish_ack_seconds_count{broker="memory"} 1`,
+		`sg_build_info{version="test"} 1`, "go_goroutines", `sg_flag_info{flag="replay",state="on"} 1`} {
+		if !strings.Contains(string(body), want) {
+			t.Errorf("%s is missing", want)
+		}
+	}
+	for _, path := range []string{report.MetricsPath, report.Path} {
+		res, err := http.Get(g.admin + path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, _ := io.ReadAll(res.Body)
+		_ = res.Body.Close()
+		if strings.Contains(string(body), "secret.channel") {
+			t.Errorf("%s names a channel", path)
+		}
+	}
+}
+
+func TestAPodWhoseJanitorHangsIsNotAlive(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var p pulse
+		p.beat()
+		time.Sleep(stuckAfter)
+		if p.stuck() {
+			t.Error("stuck too early")
+		}
+		time.Sleep(time.Millisecond)
+		if !p.stuck() {
+			t.Error("not found out")
+		}
+		p.beat()
+		if p.stuck() {
+			t.Error("did not recover")
+		}
+	})
+}
+
+func TestHistoryHoldsTheLastMinute(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var h history
+		for i := range 100 {
+			h.add(sample{at: time.Now(), published: uint64(i)})
+			time.Sleep(samplePeriod)
+		}
+		if age := h.newest().Sub(h.oldest().at); age != historySpan || len(h.samples) != 13 {
+			t.Errorf("%d samples over %s", len(h.samples), age)
+		}
+	})
+}
+
+func TestSizeQuantileIsOfTheTimeBetween(t *testing.T) {
+	past := []uint64{100, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}
+	now := []uint64{190, 5, 0, 5, 0, 0, 0, 0, 0, 0, 0}
+	if got := sizeQuantile(now, past, 0.95); got != 2 {
+		t.Errorf("p95 %d", got)
+	}
+	if got := sizeQuantile(now, past, 0.99); got != 10 {
+		t.Errorf("p99 %d", got)
+	}
+	if got := sizeQuantile(past, past, 0.95); got != 0 {
+		t.Errorf("of nothing %d", got)
+	}
+}
+
+func TestCheckIsStrictAndNamesTheFile(t *testing.T) {
+	cold, hot := config.Default()
+	coldText, err := config.Encode(cold)
+	if err != nil {
+		t.Fatal(err)
+	}
+	hotText, err := config.Encode(config.Document{Serial: 1, Stable: config.Revision{Hot: hot}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	folder := inFolder(t, config.HotKey, hotText)
+	writeFile(t, filepath.Join(folder, config.ColdKey("abcd1234")), coldText)
+	if err := Check(folder); err != nil {
+		t.Errorf("a good folder: %v", err)
+	}
+	if err := Check(filepath.Join(folder, config.HotKey)); err != nil {
+		t.Errorf("a good file: %v", err)
+	}
+	writeFile(t, filepath.Join(folder, config.HotKey), []byte(`{"serial":1,"stable":{"hot":{"batchnig":{},"queue":{"maxEvents":0}}}}`))
+	writeFile(t, filepath.Join(folder, "cold.json"), []byte(`{"listener":{"port":0}}`))
+	err = Check(folder)
+	for _, want := range []string{"hot.json:", "stable.hot.batchnig: not a field of this version", "stable.hot.queue.maxEvents: 0 is not between", "cold.json:", "listener.port: 0 is not between"} {
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q is missing in: %v", want, err)
+		}
+	}
+	if Check(filepath.Join(folder, "nowhere")) == nil {
+		t.Error("a missing file is valid")
+	}
+}
+
+func TestAGatewayDoesNotStartWithoutItsColdDocument(t *testing.T) {
+	folder := t.TempDir()
+	for name, text := range map[string]string{"cold.other.json": "{}", "cold.broken.json": "{", "cold.bad.json": `{"listener":{"port":-1}}`} {
+		if err := os.WriteFile(filepath.Join(folder, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, hash := range []string{"missing", "broken", "bad"} {
+		if _, err := New(Options{Config: folder, TemplateHash: hash, Log: slog.New(slog.DiscardHandler)}); err == nil {
+			t.Errorf("started with %s", hash)
+		}
+	}
+}
+
+func TestThePageIsThereOnlyInDevelopment(t *testing.T) {
+	g := start(t, nil)
+	main, _ := g.Addresses()
+	res, err := http.Get("http://" + main + "/")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	body, _ := io.ReadAll(res.Body)
+	if res.StatusCode != 200 || !strings.Contains(string(body), "EventSource") || res.Header.Get("Content-Security-Policy") == "" {
+		t.Errorf("%d %s", res.StatusCode, body)
+	}
+	lines := strings.Split(strings.TrimSpace(Try(main)), "\n")
+	if len(lines) != 3 || !strings.Contains(lines[0], main+"/v2/realtime/stream?channels=demo") {
+		t.Errorf("%q", lines)
+	}
+}

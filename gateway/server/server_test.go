@@ -1,0 +1,326 @@
+package server
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/streamgateway/streamgateway/gateway/config"
+	"github.com/streamgateway/streamgateway/gateway/report"
+)
+
+func TestAPostedEventArrivesInAnOpenStream(t *testing.T) {
+	g := start(t, nil)
+	s := g.open("channels=finance.revenue")
+	s.next("sg.caught-up")
+	status, body := g.post("finance.revenue", `{"amount": 10000}`)
+	var ack struct {
+		Accepted   int
+		Durability string
+		Results    []struct{ Cursor string }
+	}
+	if err := json.Unmarshal([]byte(body), &ack); err != nil || status != 200 || ack.Accepted != 1 || ack.Durability != "memory" {
+		t.Fatalf("%d %s (%v)", status, body, err)
+	}
+	if f := s.next(""); f.data != `{"amount":10000}` || f.id != ack.Results[0].Cursor {
+		t.Errorf("got %+v, acknowledged %s", f, body)
+	}
+}
+
+func TestAStreamResumesWhereItWasCut(t *testing.T) {
+	g := start(t, nil)
+	s := g.open("channels=a")
+	s.next("sg.caught-up")
+	g.post("a", "1")
+	id := s.next("").id
+	s.close()
+	g.post("a", "2")
+	g.post("b", "3")
+	g.post("a", "4")
+	again := g.open("channels=a", "Last-Event-ID", id)
+	if f := again.next(""); f.data != "2" {
+		t.Errorf("resumed with %+v", f)
+	}
+	if f := again.next(""); f.data != "4" {
+		t.Errorf("then %+v", f)
+	}
+}
+
+func TestHotConfigChangesARunningStreamWithoutAReconnect(t *testing.T) {
+	g := start(t, nil)
+	s := g.open("channels=a")
+	s.next("sg.caught-up")
+	gap := func() time.Duration {
+		time.Sleep(20 * time.Millisecond)
+		g.post("a", "1") // at once: the group was quiet
+		first := s.next("")
+		g.post("a", "2") // waits for the rest of the window
+		return s.next("").at.Sub(first.at)
+	}
+	g.config.take(g.document(func(h *config.Hot) { h.Batching.Window = 400 * time.Millisecond }))
+	time.Sleep(time.Second) // the window of the events before is over
+	if d := gap(); d < 200*time.Millisecond {
+		t.Errorf("the second event waited %s with a window of 400ms", d)
+	}
+	g.config.take(g.document(func(h *config.Hot) { h.Batching.Window = 0 }))
+	if d := gap(); d > 150*time.Millisecond {
+		t.Errorf("the second event waited %s without a window", d)
+	}
+	if r := g.report(); r.Serial != 3 || r.Connections.Opened != 1 || r.Connections.Active != 1 {
+		t.Errorf("report %+v", r)
+	}
+}
+
+func TestAFlagSwitchesInARunningStream(t *testing.T) {
+	g := start(t, nil)
+	s := g.open("channels=a")
+	s.next("sg.caught-up")
+	g.config.take(g.document(func(h *config.Hot) {
+		h.Features = []config.Feature{{Name: "newChart", Mode: config.Enabled}}
+	}))
+	if f := s.next("sg.flags"); f.data != `{"flagsRev":2,"flags":{"batching":true,"newChart":true,"replay":true,"unifiedStream":true}}` {
+		t.Errorf("got %s", f.data)
+	}
+	g.config.take(g.document(func(h *config.Hot) { // another knob: no news for browsers
+		h.Features = []config.Feature{{Name: "newChart", Mode: config.Enabled}}
+		h.Batching.MaxEvents = 7
+	}))
+	g.config.take(g.document(func(h *config.Hot) {
+		h.Features = []config.Feature{{Name: "unifiedStream", Mode: config.Disabled}}
+	}))
+	if f := s.next("sg.end"); f.data != `{"reason":"flag-off","status":503,"retryMs":null}` {
+		t.Errorf("got %s", f.data)
+	}
+	s.closed()
+	g.config.take(g.document(func(*config.Hot) {}))
+	g.open("channels=a").next("sg.caught-up")
+}
+
+func TestARefusedDocumentLeavesTheOldOneServing(t *testing.T) {
+	g := start(t, nil)
+	s := g.open("channels=a")
+	s.next("sg.caught-up")
+	before, _ := g.Server.config.now()
+	bad := g.document(func(h *config.Hot) { h.Queue.MaxEvents = 1 })
+	g.config.take(bad)
+	r := g.report()
+	if r.Nack == nil || r.Nack.Serial != 2 || r.Nack.Revision != "r2" || !strings.Contains(r.Nack.Message, "stable.hot.queue.maxEvents: 1 is below batching.maxEvents (100)") {
+		t.Fatalf("nack %+v", r.Nack)
+	}
+	if after, _ := g.Server.config.now(); r.Serial != 1 || !r.Ready || after.document.Stable.Name != before.document.Stable.Name {
+		t.Errorf("runs %+v", r)
+	}
+	g.post("a", "1")
+	if f := s.next(""); f.data != "1" {
+		t.Errorf("got %+v", f)
+	}
+	g.config.take(g.document(func(*config.Hot) {}))
+	if r := g.report(); r.Nack != nil || r.Serial != 3 {
+		t.Errorf("after a good one: %+v", r)
+	}
+}
+
+func TestStatusAnswersWhenTheSerialRunsOrIsRefused(t *testing.T) {
+	g := start(t, nil)
+	for _, change := range []func(*config.Hot){
+		func(h *config.Hot) { h.Batching.MaxEvents = 9 },
+		func(h *config.Hot) { h.Batching.MaxEvents = 0 },
+	} {
+		text := g.document(change)
+		answered := make(chan time.Duration)
+		asked := time.Now()
+		go func() {
+			var r report.Report
+			g.get(fmt.Sprintf("%s%s?%s=%d", g.admin, report.Path, report.WaitParameter, g.serial), &r)
+			answered <- time.Since(asked)
+		}()
+		time.Sleep(100 * time.Millisecond)
+		g.config.take(text)
+		if d := <-answered; d < 100*time.Millisecond || d > 2*time.Second {
+			t.Errorf("answered after %s", d)
+		}
+	}
+	if code := g.status(g.admin + report.Path + "?waitFor=soon"); code != 400 {
+		t.Errorf("waitFor=soon: %d", code)
+	}
+}
+
+func TestDrainUnderLoadTellsEveryClientAndAcknowledgesToTheEnd(t *testing.T) {
+	cold, err := config.Encode(config.Cold{
+		Listener: config.Listener{Port: 8080}, Observability: config.Observability{AdminPort: 9090},
+		Drain: config.Drain{Timeout: 3 * time.Second, PreStopDelay: 500 * time.Millisecond, ReconnectSpread: time.Second},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	folder := inFolder(t, "cold.abc.json", cold)
+	_, hot := config.Default()
+	hot.Publishers.Mode = config.ModeAnonymous
+	text, err := config.Encode(config.Document{Serial: 1, Stable: config.Revision{Name: "r1", Hot: hot}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	writeFile(t, filepath.Join(folder, config.HotKey), text)
+	g := start(t, func(o *Options) { o.Dev, o.Config, o.TemplateHash = false, folder, "abc" })
+	var streams []*stream
+	for range 50 {
+		s := g.open("channels=a")
+		s.next("sg.caught-up")
+		streams = append(streams, s)
+	}
+	var acked, refused atomic.Int64
+	stop := make(chan struct{})
+	var publishers sync.WaitGroup
+	publishers.Go(func() {
+		for {
+			select {
+			case <-stop:
+				return
+			default:
+			}
+			res, err := http.Post(g.base+"/channels/a/events", "application/json", strings.NewReader("1"))
+			if err != nil {
+				return // the port is closed
+			}
+			_, _ = io.Copy(io.Discard, res.Body)
+			_ = res.Body.Close()
+			if res.StatusCode == 200 {
+				acked.Add(1)
+			} else {
+				refused.Add(1)
+			}
+		}
+	})
+	time.Sleep(50 * time.Millisecond)
+	began := time.Now()
+	g.stop()
+	g.eventually("not ready", func() bool { return g.status(g.admin+report.ReadyzPath) == 503 })
+	if d := time.Since(began); d > 400*time.Millisecond {
+		t.Errorf("unready after %s", d)
+	}
+	g.open("channels=a").next("sg.open") // not ready, still serving
+	for i, s := range streams {
+		drain := s.next("sg.drain")
+		last := s.closed()
+		if last.event != "sg.end" || !strings.Contains(last.data, `"reason":"drain"`) {
+			t.Errorf("stream %d was told %s and ended with %+v", i, drain.data, last)
+		}
+	}
+	if err := <-g.ended; err != nil {
+		t.Errorf("ended with %v", err)
+	}
+	g.ended <- nil
+	took := time.Since(began)
+	close(stop)
+	publishers.Wait()
+	if took < 500*time.Millisecond || took > 4*time.Second || acked.Load() == 0 || refused.Load() > 0 {
+		t.Errorf("drained in %s, %d acked, %d refused", took, acked.Load(), refused.Load())
+	}
+	t.Logf("drained 51 streams in %s while %d events were acknowledged", took.Round(time.Millisecond), acked.Load())
+}
+
+func TestLimitsRefuseInTheFormThatTheClientUnderstands(t *testing.T) {
+	g := start(t, nil)
+	g.config.take(g.document(func(h *config.Hot) { h.Connections.MaxPerPod = 2; h.Connections.MaxPerAddress = 1 }))
+	held := g.open("channels=a")
+	held.next("sg.open")
+	ask := func(header ...string) (*http.Response, string) {
+		r, _ := http.NewRequest("GET", g.base+"/stream?channels=a", nil)
+		for i := 0; i < len(header); i += 2 {
+			r.Header.Set(header[i], header[i+1])
+		}
+		res, err := http.DefaultClient.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer res.Body.Close()
+		body, _ := io.ReadAll(res.Body)
+		return res, string(body)
+	}
+	if res, body := ask(); res.StatusCode != 429 || !strings.Contains(body, `"limit":{"name":"connections","value":1,"scope":"address"}`) || res.Header.Get("Retry-After") == "" {
+		t.Errorf("second of an address: %d %s", res.StatusCode, body)
+	}
+	g.config.take(g.document(func(h *config.Hot) { h.Connections.MaxPerPod = 1 }))
+	if res, body := ask(); res.StatusCode != 503 || !strings.Contains(body, "urn:streamgateway:problem:overload") {
+		t.Errorf("second of the pod: %d %s", res.StatusCode, body)
+	}
+	if res, body := ask("Accept", "text/event-stream"); res.StatusCode != 200 || !strings.Contains(body, `"status":503`) || !strings.HasPrefix(body, "retry: ") {
+		t.Errorf("an EventSource: %d %s", res.StatusCode, body)
+	}
+	if r := g.report(); r.Connections.Active != 1 || r.Connections.Rejected != 3 {
+		t.Errorf("report %+v", r.Connections)
+	}
+	held.close()
+	g.eventually("room again", func() bool { return g.report().Connections.Active == 0 })
+	g.open("channels=a").next("sg.open")
+}
+
+func TestAFileIsReReadAndAFolderToo(t *testing.T) {
+	for _, folder := range []bool{false, true} {
+		g := &gateway{t: t, serial: 4}
+		path := inFolder(t, config.HotKey, g.document(func(*config.Hot) {}))
+		hot := filepath.Join(path, config.HotKey)
+		if !folder {
+			path = hot
+		}
+		g = start(t, func(o *Options) { o.Dev, o.Config = false, path })
+		g.serial = 4
+		if r := g.report(); r.Serial != 5 {
+			t.Errorf("runs serial %d", r.Serial)
+		}
+		// The same serial: a person edits and does not count.
+		writeFile(t, hot, g.document(func(h *config.Hot) { h.Batching.MaxEvents = 5 }))
+		g.eventually("the edited file runs", func() bool {
+			now, _ := g.Server.config.now()
+			return now.document.Stable.Hot.Batching.MaxEvents == 5
+		})
+	}
+}
+
+func TestHTTP2WithoutTLSCarriesStreams(t *testing.T) {
+	g := start(t, nil)
+	protocols := new(http.Protocols)
+	protocols.SetUnencryptedHTTP2(true)
+	client := &http.Client{Transport: &http.Transport{Protocols: protocols}}
+	res, err := client.Get(g.base + "/stream?channels=a")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	s := &stream{t: t, frames: make(chan frame, 100), body: res.Body}
+	go s.read(res.Body)
+	s.next("sg.caught-up")
+	g.post("a", "7")
+	if f := s.next(""); res.ProtoMajor != 2 || f.data != "7" {
+		t.Errorf("HTTP/%d: %+v", res.ProtoMajor, f)
+	}
+}
+
+func TestASlowHeaderHoldsNoConnectionForEver(t *testing.T) {
+	if testing.Short() {
+		t.Skip("waits for the real timeout")
+	}
+	t.Parallel()
+	g := start(t, nil)
+	main, _ := g.Addresses()
+	c, err := net.Dial("tcp", main)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	began := time.Now()
+	_, _ = c.Write([]byte("GET /v2/realtime/time HTTP/1.1\r\nHost: x\r\n"))
+	_ = c.SetReadDeadline(began.Add(2 * headerTimeout))
+	_, err = io.ReadAll(c)
+	if d := time.Since(began); err != nil || d > headerTimeout+2*time.Second {
+		t.Errorf("held for %s (%v)", d, err)
+	}
+}
