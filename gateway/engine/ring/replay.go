@@ -15,8 +15,10 @@ const (
 	maxActive = 256
 	// maxBacklinks is how many events are gathered by backlinks. More than that
 	// do not fit a slice, so that reading straight on from the cursor finds the
-	// slice's events sooner.
+	// slice's events sooner. Over a shorter distance less is tried, one event
+	// for backlinkSpan: what is tried in vain must be little against reading on.
 	maxBacklinks = 1024
+	backlinkSpan = 32
 	memoSize     = 2048
 )
 
@@ -122,10 +124,11 @@ func (r *Ring) active(subs *wire.SubSet, after uint64, s *scratch) bool {
 // false when there are too many.
 func backlinks(dir []*chunk, s *scratch, after, upto uint64) (ok bool, err error) {
 	s.seqs = s.seqs[:0]
-	steps := 0
+	steps := uint64(0)
+	limit := min(maxBacklinks, (upto-after)/backlinkSpan)
 	for _, ch := range s.active {
 		for seq := ch.newest; seq > after; {
-			if steps++; steps > maxBacklinks {
+			if steps++; steps > limit {
 				return false, nil
 			}
 			c, i := find(dir, seq)

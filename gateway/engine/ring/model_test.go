@@ -1,0 +1,326 @@
+package ring
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
+
+	"github.com/streamgateway/streamgateway/gateway/engine/wire"
+)
+
+// bubbled hides *testing.T from rapid, which would ask it for its deadline;
+// inside a bubble there is none.
+type bubbled struct{ testing.TB }
+
+// model is the log as a plain slice that never forgets.
+type model struct {
+	t       *rapid.T
+	ring    *Ring
+	floor   uint64
+	records []wire.Record
+	longest time.Duration // TTL that chunks may have been filled under
+}
+
+func (m *model) head() uint64 { return m.floor + uint64(len(m.records)) }
+
+// after lists what a reader of subs at n must get or be told of.
+func (m *model) after(n, upto uint64, match func(string) bool) []wire.Record {
+	var want []wire.Record
+	for _, r := range m.records {
+		if r.Seq > n && r.Seq <= upto && match(r.Channel) {
+			want = append(want, r)
+		}
+	}
+	return want
+}
+
+func seqsOf(records []wire.Record) []uint64 {
+	seqs := []uint64{}
+	for i := range records {
+		seqs = append(seqs, records[i].Seq)
+	}
+	return seqs
+}
+
+func seqsIn(b *Batch) []uint64 {
+	seqs := []uint64{}
+	for i := range b.Elements {
+		seqs = append(seqs, b.Elements[i].Seq)
+	}
+	return seqs
+}
+
+func channelNames() *rapid.Generator[string] {
+	return rapid.SampledFrom([]string{"a", "b", "a.x", "a.y", "b.x", "a.x.1", "a.x.2", "b.y.1", "c.x", "$sg.x"})
+}
+
+func subscriptions(t *rapid.T) *wire.SubSet {
+	texts := rapid.SliceOfNDistinct(rapid.SampledFrom([]string{
+		"a", "b", "a.x", "a.y", "b.x", "a.x.1", "never.seen", "a.*", "a.>", "*.x", "*.*.1", ">", "b.>", "other.>",
+	}), 1, 5, rapid.ID[string]).Draw(t, "subscriptions")
+	subs, err := wire.NewSubSet(texts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return subs
+}
+
+func (m *model) append() {
+	n := rapid.OneOf(rapid.IntRange(1, 5), rapid.IntRange(1, 400)).Draw(m.t, "events")
+	// Few channels in a row make long backlinks, many make short ones.
+	names := rapid.SliceOfN(channelNames(), 1, 6).Draw(m.t, "channels")
+	bytes := rapid.SampledFrom([]int{1, 1, 40, 400, 9000, 40000}).Draw(m.t, "bytes")
+	if bytes > 1000 {
+		n = min(n, 5)
+	}
+	var batch []wire.Record
+	for i := range n {
+		r := wire.Record{Seq: m.head() + uint64(i) + 1, Event: wire.Event{
+			Channel: names[i%len(names)], ID: fmt.Sprint("id", i), Type: []string{"", "t"}[i%2], Time: int64(i),
+			Kind: wire.DataKind(i % 3), Data: []byte(`"` + strings.Repeat("x", bytes) + `"`), Flush: i%5 == 0,
+		}}
+		batch = append(batch, r)
+	}
+	if rapid.Bool().Draw(m.t, "repeats") && len(m.records) > 0 {
+		batch = append([]wire.Record{m.records[len(m.records)-1]}, batch...)
+	}
+	m.ring.Append(batch)
+	m.records = append(m.records, batch[len(batch)-n:]...)
+	if m.ring.Head() != m.head() {
+		m.t.Fatalf("head %d, want %d", m.ring.Head(), m.head())
+	}
+}
+
+// resume reads as a reconnecting client does and checks the law: delivered and
+// named lost together are all that was published after the cursor.
+func (m *model) resume() {
+	subs := subscriptions(m.t)
+	after := rapid.Uint64Range(m.floor, m.head()).Draw(m.t, "after")
+	upto := m.head()
+	maxBytes := rapid.SampledFrom([]int{1, 500, 5000, 64 << 10}).Draw(m.t, "maxBytes")
+	evictBetween := rapid.Bool().Draw(m.t, "evictBetween")
+	lost := map[string]bool{}
+	var batch Batch
+	type range_ struct{ from, upto uint64 }
+	excused := map[string][]range_{} // by subscription: what was named lost
+	var got []uint64
+	for at := after; ; {
+		// Prove for what is still promised; name the rest.
+		var kept []string
+		for _, l := range m.ring.Complete(subs, at) {
+			if !lost[l.Channel] {
+				lost[l.Channel] = true
+				excused[l.Channel] = append(excused[l.Channel], range_{at, upto})
+			}
+		}
+		for _, s := range subs.All() {
+			if !lost[s] {
+				kept = append(kept, s)
+			}
+		}
+		rest, err := wire.NewSubSet(kept)
+		if err != nil {
+			m.t.Fatal(err)
+		}
+		next, err := m.ring.Replay(rest, at, upto, maxBytes, &batch)
+		if errors.Is(err, ErrEvicted) {
+			if len(m.ring.Complete(rest, at)) == 0 {
+				m.t.Fatalf("evicted at %d, yet proven complete", at)
+			}
+			continue
+		}
+		m.checkElements(&batch)
+		got = append(got, seqsIn(&batch)...)
+		if next == at && at < upto {
+			m.t.Fatalf("replay stands at %d of %d", at, upto)
+		}
+		if at = next; at >= upto {
+			break
+		}
+		if evictBetween {
+			time.Sleep(rapid.SampledFrom([]time.Duration{0, time.Second, time.Minute}).Draw(m.t, "pause"))
+			m.ring.Evict(time.Now())
+		}
+	}
+	if !slices.IsSorted(got) || len(slices.Compact(slices.Clone(got))) != len(got) {
+		m.t.Fatalf("delivered out of order or twice: %v", got)
+	}
+	delivered := map[uint64]bool{}
+	for _, seq := range got {
+		delivered[seq] = true
+	}
+	for _, r := range m.after(after, upto, subs.Match) {
+		for _, s := range subs.All() {
+			p, _ := wire.ParsePattern(s)
+			if !p.Match(r.Channel) || delivered[r.Seq] {
+				continue
+			}
+			if !slices.ContainsFunc(excused[s], func(x range_) bool { return r.Seq > x.from && r.Seq <= x.upto }) {
+				m.t.Fatalf("event %d of %s is neither delivered to %q nor named", r.Seq, r.Channel, s)
+			}
+		}
+	}
+	for _, seq := range got {
+		if !subs.Match(m.records[seq-m.floor-1].Channel) || seq <= after {
+			m.t.Fatalf("delivered %d, which was not asked for", seq)
+		}
+	}
+}
+
+func (m *model) checkElements(b *Batch) {
+	bytes := 0
+	for _, e := range b.Elements {
+		r := m.records[e.Seq-m.floor-1]
+		want := wire.ElementOf(m.ring.Epoch(), &r)
+		if diff := cmp.Diff(want, e); diff != "" {
+			m.t.Fatalf("element %d:\n%s", e.Seq, diff)
+		}
+		bytes += len(e.JSON)
+	}
+	if bytes != b.Bytes {
+		m.t.Fatalf("batch says %d bytes, has %d", b.Bytes, bytes)
+	}
+}
+
+// prove compares Complete with what the ring really holds.
+func (m *model) prove() {
+	subs := subscriptions(m.t)
+	n := rapid.Uint64Range(m.floor, m.head()).Draw(m.t, "n")
+	lost := map[string]ChannelLoss{}
+	for _, l := range m.ring.Complete(subs, n) {
+		lost[l.Channel] = l
+	}
+	gone := m.ring.First() - 1
+	for _, s := range subs.All() {
+		p, _ := wire.ParsePattern(s)
+		missing := m.after(n, gone, p.Match)
+		l, named := lost[s]
+		switch {
+		case len(missing) > 0 && !named:
+			m.t.Fatalf("%q misses %v after %d and is proven complete", s, seqsOf(missing), n)
+		case named && l.EvictedUpto <= n:
+			m.t.Fatalf("%q is named lost up to %d for a reader at %d", s, l.EvictedUpto, n)
+		case named && len(missing) > 0 && l.EvictedUpto < missing[len(missing)-1].Seq:
+			m.t.Fatalf("%q is named lost up to %d, but %v are gone", s, l.EvictedUpto, seqsOf(missing))
+		case named && len(missing) == 0 && m.ring.Stats().FoldedChannels == 0:
+			m.t.Fatalf("%q is named lost at %d for nothing", s, n)
+		}
+	}
+}
+
+func (m *model) read() {
+	gone := m.ring.First() - 1
+	var batch Batch
+	name := channelNames().Draw(m.t, "channel")
+	n := rapid.IntRange(1, 100).Draw(m.t, "n")
+	held := m.after(gone, m.head(), func(ch string) bool { return ch == name })
+	m.ring.Last(name, m.head(), n, &batch)
+	if diff := cmp.Diff(seqsOf(held[max(0, len(held)-n):]), seqsIn(&batch)); diff != "" {
+		m.t.Fatalf("last %d of %s:\n%s", n, name, diff)
+	}
+
+	after := rapid.Uint64Range(gone, m.head()).Draw(m.t, "after")
+	upto := rapid.Uint64Range(after, m.head()).Draw(m.t, "upto")
+	var each []uint64
+	if err := m.ring.Each(after, upto, func(e *wire.Element) bool { each = append(each, e.Seq); return true }); err != nil {
+		m.t.Fatal(err)
+	}
+	if diff := cmp.Diff(seqsOf(m.after(after, upto, func(string) bool { return true })), append([]uint64{}, each...)); diff != "" {
+		m.t.Fatalf("each of (%d, %d]:\n%s", after, upto, diff)
+	}
+	if gone > m.floor {
+		if err := m.ring.Each(gone-1, upto, func(*wire.Element) bool { return true }); !errors.Is(err, ErrEvicted) {
+			m.t.Fatalf("each from an evicted event: %v", err)
+		}
+	}
+
+	subs := subscriptions(m.t)
+	newest, count := map[string]uint64{}, map[string]uint64{}
+	for _, r := range m.after(after, upto, subs.Match) {
+		newest[r.Channel] = r.Seq
+		count[r.Channel]++
+	}
+	var want, got []uint64
+	for _, seq := range newest {
+		want = append(want, seq)
+	}
+	slices.Sort(want)
+	maxBytes := rapid.SampledFrom([]int{1, 1000, 1 << 20}).Draw(m.t, "maxBytes")
+	for at := after; at < upto; {
+		at = m.ring.Newest(subs, at, upto, maxBytes, &batch)
+		got = append(got, seqsIn(&batch)...)
+	}
+	if !slices.Equal(want, got) {
+		m.t.Fatalf("newest of (%d, %d]: %v, want %v", after, upto, got, want)
+	}
+	counted := map[string]uint64{}
+	for _, c := range m.ring.Count(subs, after, upto, 1<<20) {
+		if !c.Exact {
+			m.t.Fatalf("count of %s is not exact", c.Channel)
+		}
+		counted[c.Channel] = c.Events
+	}
+	if diff := cmp.Diff(count, counted); diff != "" {
+		m.t.Fatalf("count of (%d, %d]:\n%s", after, upto, diff)
+	}
+
+	seq := rapid.Uint64Range(0, m.head()+1).Draw(m.t, "seq")
+	e, ok := m.ring.Get(seq)
+	if ok != (seq > gone && seq <= m.head()) || ok && e.Seq != seq {
+		m.t.Fatalf("get %d: %v %v, held are (%d, %d]", seq, e.Seq, ok, gone, m.head())
+	}
+}
+
+func (m *model) bounds() {
+	s, t := m.ring.Stats(), *m.ring.tuning.Load()
+	held := m.records[s.First-m.floor-1:]
+	if s.Events != len(held) || s.EvictedAge+s.EvictedBytes != uint64(len(m.records)-len(held)) {
+		m.t.Fatalf("stats %+v, held are %d of %d", s, len(held), len(m.records))
+	}
+	if chunks := len(*m.ring.dir.Load()); s.Bytes > t.MaxBytes && chunks > 1 {
+		m.t.Fatalf("%d bytes in %d chunks, allowed are %d", s.Bytes, chunks, t.MaxBytes)
+	}
+	if limit := t.TTL + m.longest/chunksPerTTL; s.Held > limit {
+		m.t.Fatalf("the oldest event is %v old, after %v it goes", s.Held, limit)
+	}
+}
+
+// The law of the ring, against a slice that never forgets: what a reader gets
+// and what it is told it lost are together what was published.
+func TestDeliveredAndNamedLostIsAllThatWasPublished(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		rapid.Check(bubbled{t}, func(t *rapid.T) {
+			floor := rapid.SampledFrom([]uint64{0, 0, 1000}).Draw(t, "floor")
+			tuning := rapid.Custom(func(t *rapid.T) Replay {
+				return Replay{
+					TTL:      rapid.SampledFrom([]time.Duration{time.Second, time.Minute, 5 * time.Minute}).Draw(t, "ttl"),
+					MaxBytes: rapid.SampledFrom([]int64{50 << 10, 300 << 10, 4 << 20}).Draw(t, "maxBytes"),
+				}
+			})
+			m := &model{floor: floor, longest: 5 * time.Minute, ring: New("k3f9x2", floor, tuning.Draw(t, "tuning"))}
+			t.Repeat(map[string]func(*rapid.T){
+				"append": func(t *rapid.T) { m.t = t; m.append() },
+				"again":  func(t *rapid.T) { m.t = t; m.append() },
+				"sleep": func(t *rapid.T) {
+					time.Sleep(rapid.SampledFrom([]time.Duration{time.Millisecond, time.Second, 20 * time.Second, 11 * time.Minute}).Draw(t, "sleep"))
+				},
+				"evict": func(t *rapid.T) {
+					m.t = t
+					m.ring.Evict(time.Now())
+					m.bounds()
+				},
+				"tune":   func(t *rapid.T) { m.ring.Tune(tuning.Draw(t, "tuning")); m.ring.Evict(time.Now()) },
+				"resume": func(t *rapid.T) { m.t = t; m.resume() },
+				"prove":  func(t *rapid.T) { m.t = t; m.prove() },
+				"read":   func(t *rapid.T) { m.t = t; m.read() },
+			})
+		})
+	})
+}

@@ -1,0 +1,433 @@
+package ring
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/streamgateway/streamgateway/gateway/engine/wire"
+)
+
+var roomy = Replay{TTL: 5 * time.Minute, MaxBytes: 256 << 20}
+
+func subset(t testing.TB, subscriptions ...string) *wire.SubSet {
+	t.Helper()
+	s, err := wire.NewSubSet(subscriptions)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// publish appends n events to a channel, one by one.
+func publish(r *Ring, channel string, n int) {
+	for range n {
+		r.Append([]wire.Record{{Seq: r.Head() + 1, Event: wire.Event{Channel: channel, Data: []byte(`{"amount":1}`)}}})
+	}
+}
+
+func TestReplayStopsAtEvictedCursor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := New("k3f9x2", 0, roomy)
+		publish(r, "a", 10)
+		time.Sleep(roomy.TTL)
+		r.Evict(time.Now())
+		publish(r, "b", 1)
+		var b Batch
+		if _, err := r.Replay(subset(t, "a"), 9, r.Head(), 1000, &b); !errors.Is(err, ErrEvicted) {
+			t.Fatalf("the tenth event is gone, yet %v", err)
+		}
+		if next, err := r.Replay(subset(t, "a"), 10, r.Head(), 1000, &b); err != nil || next != 11 {
+			t.Fatalf("nothing is lost after the tenth: %d, %v", next, err)
+		}
+		if next, err := r.Replay(subset(t, "b"), 0, r.Head(), 1000, &b); err != nil || next != 11 || len(b.Elements) != 1 {
+			t.Fatalf("a quiet channel is complete however old the cursor: %d, %v", next, err)
+		}
+	})
+}
+
+func TestQuietChannelIsCompleteHoweverOldTheCursor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := New("k3f9x2", 0, roomy)
+		publish(r, "quiet", 1)
+		for range 20 {
+			publish(r, "busy", 100)
+			time.Sleep(time.Minute)
+			r.Evict(time.Now())
+		}
+		if lost := r.Complete(subset(t, "quiet"), 1); lost != nil {
+			t.Fatalf("lost %v", lost)
+		}
+		lost := r.Complete(subset(t, "quiet", "busy", "*"), 1)
+		if len(lost) != 2 || lost[0].Channel != "busy" || lost[1].Channel != "*" {
+			t.Fatalf("lost %v", lost)
+		}
+	})
+}
+
+func TestFreshReplicaCannotProveBelowItsFloor(t *testing.T) {
+	r := New("k3f9x2", 500, roomy)
+	if lost := r.Complete(subset(t, "a", "b.>"), 499); len(lost) != 2 || !lost[0].Unprovable || lost[0].EvictedUpto != 500 || !lost[1].Unprovable {
+		t.Fatalf("lost %+v", lost)
+	}
+	if lost := r.Complete(subset(t, "a", "b.>"), 500); lost != nil {
+		t.Fatalf("lost %+v", lost)
+	}
+	if r.First() != 501 || r.Head() != 500 {
+		t.Fatalf("held are %d to %d", r.First(), r.Head())
+	}
+}
+
+func TestForgettingAChannelNeverHidesALoss(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := New("k3f9x2", 0, roomy)
+		publish(r, "a.b", 3)
+		for range 4 {
+			time.Sleep(roomy.TTL)
+			r.Evict(time.Now())
+		}
+		if s := r.Stats(); s.Channels != 0 || s.FoldedChannels != 1 {
+			t.Fatalf("stats %+v", s)
+		}
+		for _, sub := range []string{"a.b", "a.*", "*.b", ">"} {
+			lost := r.Complete(subset(t, sub), 2)
+			if len(lost) != 1 || !lost[0].Unprovable || lost[0].EvictedUpto < 3 {
+				t.Errorf("%s: lost %+v", sub, lost)
+			}
+			if lost := r.Complete(subset(t, sub), 3); lost != nil {
+				t.Errorf("%s: lost %+v after the last event", sub, lost)
+			}
+		}
+		publish(r, "a.b", 1)
+		if lost := r.Complete(subset(t, "a.b"), 2); len(lost) != 1 {
+			t.Errorf("the channel came back and hides its loss: %+v", lost)
+		}
+	})
+}
+
+func TestForgottenChannelsGiveTheirMemoryBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := New("k3f9x2", 0, roomy)
+		for round := range 3 {
+			for i := range 2000 {
+				publish(r, fmt.Sprintf("round%d.user%d", round, i), 1)
+			}
+			for range 8 {
+				time.Sleep(roomy.TTL / 2)
+				r.Evict(time.Now())
+			}
+		}
+		s := r.Stats()
+		if s.Channels != 0 || s.FoldedChannels != 6000 || s.Events != 0 || s.Bytes != 0 {
+			t.Fatalf("stats %+v", s)
+		}
+		pages := 0
+		for _, p := range *r.table.pages.Load() {
+			if p != nil {
+				pages++
+			}
+		}
+		if pages > 1 || len(r.table.root.children) != 0 {
+			t.Fatalf("%d pages and %d branches are left", pages, len(r.table.root.children))
+		}
+	})
+}
+
+func TestMemoryBoundHoldsBetweenEvictions(t *testing.T) {
+	r := New("k3f9x2", 0, Replay{TTL: time.Hour, MaxBytes: 1 << 20})
+	data := []byte(`"` + strings.Repeat("x", 300) + `"`)
+	for i := range uint64(20000) {
+		r.Append([]wire.Record{{Seq: i + 1, Event: wire.Event{Channel: "a", Data: data}}})
+		if got := r.bytes; got > 1<<20 {
+			t.Fatalf("%d bytes after event %d", got, i+1)
+		}
+	}
+	s := r.Stats()
+	if !s.Short || s.EvictedBytes == 0 || s.EvictedAge != 0 {
+		t.Fatalf("stats %+v", s)
+	}
+	if s.Bytes < 3<<18 {
+		t.Fatalf("only %d bytes are used", s.Bytes)
+	}
+}
+
+func TestShortageEndsWhenTheWindowIsHeldAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := New("k3f9x2", 0, Replay{TTL: time.Minute, MaxBytes: 100 << 10})
+		publish(r, "a", 2000)
+		if !r.Stats().Short {
+			t.Fatal("events of this minute are gone, yet not short")
+		}
+		time.Sleep(time.Minute)
+		r.Evict(time.Now())
+		if s := r.Stats(); s.Short {
+			t.Fatalf("all of the last minute is held, yet short: %+v", s)
+		}
+	})
+}
+
+func TestQuietLogTakesLittleMemory(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := New("k3f9x2", 0, Replay{TTL: 5 * time.Minute, MaxBytes: 1 << 20})
+		for range 100 {
+			publish(r, "a", 1)
+			time.Sleep(20 * time.Second)
+			r.Evict(time.Now())
+		}
+		if s := r.Stats(); s.Short || s.Bytes > 256<<10 || s.Held < 4*time.Minute {
+			t.Fatalf("stats %+v", s)
+		}
+	})
+}
+
+func TestAppendOfAHolePanics(t *testing.T) {
+	defer func() {
+		if recover() == nil {
+			t.Fatal("a hole was taken")
+		}
+	}()
+	r := New("k3f9x2", 0, roomy)
+	r.Append([]wire.Record{{Seq: 2, Event: wire.Event{Channel: "a"}}})
+}
+
+func TestCountSaysWhenItCouldNotFinish(t *testing.T) {
+	r := New("k3f9x2", 0, roomy)
+	publish(r, "a", 100)
+	if got := r.Count(subset(t, "a"), 0, 100, 60); len(got) != 1 || got[0].Exact || got[0].Events != 60 {
+		t.Fatalf("%+v", got)
+	}
+}
+
+// chained is the data of an event that names the one before it in its channel,
+// so that a reader can tell by itself that none is missing.
+type chained struct{ Prev uint64 }
+
+// TestReadersMissNothingWhileTheLogMoves runs resuming readers against a
+// writer and a janitor that evicts below their feet.
+func TestReadersMissNothingWhileTheLogMoves(t *testing.T) {
+	r := New("k3f9x2", 0, Replay{TTL: 30 * time.Millisecond, MaxBytes: 400 << 10})
+	channels := []string{"a", "b", "a.x", "a.y", "b.x", "a.x.1"}
+	var done atomic.Bool
+	var readers, others sync.WaitGroup
+	others.Go(func() {
+		last := map[string]uint64{}
+		rng := rand.New(rand.NewPCG(1, 1))
+		for seq := uint64(1); !done.Load(); {
+			var batch []wire.Record
+			for range 1 + rng.IntN(50) {
+				// "b.x" is rare, so that its backlinks reach far.
+				ch := channels[rng.IntN(len(channels))]
+				if ch == "b.x" && rng.IntN(200) > 0 {
+					ch = "a"
+				}
+				data, err := json.Marshal(chained{last[ch]})
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				batch = append(batch, wire.Record{Seq: seq, Event: wire.Event{Channel: ch, Data: data}})
+				last[ch] = seq
+				seq++
+			}
+			r.Append(batch)
+			if rng.IntN(20) == 0 {
+				time.Sleep(time.Millisecond)
+			}
+		}
+	})
+	others.Go(func() {
+		for !done.Load() {
+			r.Evict(time.Now())
+			time.Sleep(time.Millisecond)
+		}
+	})
+	var delivered, evicted atomic.Int64
+	for i, subs := range []*wire.SubSet{subset(t, "b.x"), subset(t, "a", "b.x"), subset(t, "a.*", "a.x.1"), subset(t, ">")} {
+		readers.Go(func() {
+			rng := rand.New(rand.NewPCG(2, uint64(i)))
+			for start := time.Now(); time.Since(start) < time.Second; {
+				n, lost := chase(t, r, subs, rng)
+				delivered.Add(n)
+				evicted.Add(lost)
+			}
+		})
+	}
+	readers.Wait()
+	done.Store(true)
+	others.Wait()
+	if delivered.Load() == 0 || evicted.Load() == 0 || r.Stats().EvictedAge+r.Stats().EvictedBytes == 0 {
+		t.Fatalf("%d delivered, %d evicted: nothing was tried", delivered.Load(), evicted.Load())
+	}
+}
+
+// chase resumes once at a random place and follows the chains of the channels.
+func chase(t *testing.T, r *Ring, subs *wire.SubSet, rng *rand.Rand) (delivered, evicted int64) {
+	head := r.Head()
+	at := head - min(head, rng.Uint64N(5000))
+	start, last := at, map[string]uint64{}
+	var b Batch
+	for range 20 {
+		next, err := r.Replay(subs, at, r.Head(), 1000+rng.IntN(60000), &b)
+		if err != nil {
+			return delivered, evicted + 1
+		}
+		for _, e := range b.Elements {
+			var c chained
+			if err := json.Unmarshal(e.Data, &c); err != nil {
+				t.Errorf("event %d is damaged: %v", e.Seq, err)
+				return
+			}
+			if prev, seen := last[e.Channel]; e.Seq <= at || (seen && c.Prev != prev) || (!seen && c.Prev > start) {
+				t.Errorf("channel %s: after %d (start %d) came %d, whose predecessor is %d", e.Channel, prev, start, e.Seq, c.Prev)
+				return
+			}
+			last[e.Channel] = e.Seq
+			delivered++
+		}
+		at = next
+	}
+	return delivered, evicted
+}
+
+func benchRecords(n int) []wire.Record {
+	records := make([]wire.Record, n)
+	for i := range records {
+		records[i].Event = wire.Event{
+			Channel: fmt.Sprintf("orders.%d", i%97), ID: "018f-2c", Type: "order.changed", Time: 1795478400123,
+			Data: []byte(`{"orderId":4711,"amount":10000,"propertyId":1,"currency":"EUR","committedAt":1795478400120}`),
+		}
+	}
+	return records
+}
+
+func TestAppendAllocatesOnlyChunks(t *testing.T) {
+	r := New("k3f9x2", 0, Replay{TTL: time.Hour, MaxBytes: 8 << 20})
+	records := benchRecords(1000)
+	appendAll := func() {
+		for i := range records {
+			records[i].Seq = r.Head() + uint64(i) + 1
+		}
+		r.Append(records)
+	}
+	for range 100 {
+		appendAll()
+	}
+	// A chunk of 1024 events takes a handful of allocations.
+	if perEvent := testing.AllocsPerRun(100, appendAll) / float64(len(records)); perEvent > 0.01 {
+		t.Fatalf("%.4f allocations per event", perEvent)
+	}
+}
+
+func TestReplayAllocatesNothingOnceWarm(t *testing.T) {
+	if raced {
+		t.Skip("under the race detector a sync.Pool drops things at random")
+	}
+	r := New("k3f9x2", 0, roomy)
+	for range 20 {
+		records := benchRecords(1000)
+		for i := range records {
+			records[i].Seq = r.Head() + uint64(i) + 1
+		}
+		r.Append(records)
+	}
+	for _, tc := range []struct {
+		name string
+		subs *wire.SubSet
+	}{{"by backlinks", subset(t, "orders.5", "orders.6")}, {"read through", subset(t, "orders.*")}} {
+		t.Run(tc.name, func(t *testing.T) {
+			var b Batch
+			replay := func() {
+				if _, err := r.Replay(tc.subs, 0, r.Head(), 64<<10, &b); err != nil || len(b.Elements) == 0 {
+					t.Fatalf("%d elements, %v", len(b.Elements), err)
+				}
+			}
+			replay()
+			// A collection may empty the pool of working memory.
+			if n := testing.AllocsPerRun(200, replay); n > 0.5 {
+				t.Fatalf("%v allocations", n)
+			}
+		})
+	}
+}
+
+func BenchmarkAppend(b *testing.B) {
+	for _, size := range []int{1, 100} {
+		b.Run(fmt.Sprintf("%d per batch", size), func(b *testing.B) {
+			r := New("k3f9x2", 0, Replay{TTL: time.Hour, MaxBytes: 64 << 20})
+			records := benchRecords(size)
+			b.ReportAllocs()
+			for b.Loop() {
+				for i := range records {
+					records[i].Seq = r.Head() + uint64(i) + 1
+				}
+				r.Append(records)
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*size), "ns/event")
+		})
+	}
+}
+
+// BenchmarkResume replays all that a client missed, in slices of 64 KiB.
+func BenchmarkResume(b *testing.B) {
+	r := New("k3f9x2", 0, Replay{TTL: time.Hour, MaxBytes: 512 << 20})
+	for range 600 {
+		records := benchRecords(1000)
+		for i := range records {
+			records[i].Seq = r.Head() + uint64(i) + 1
+		}
+		r.Append(records)
+	}
+	for _, tc := range []struct {
+		name string
+		subs *wire.SubSet
+		back uint64
+	}{
+		{"nothing missed in 600000", subset(b, "quiet", "still"), 600_000},
+		{"200 of 10000 in two channels", subset(b, "orders.5", "orders.6"), 10_000},
+		{"12000 of 600000 in two channels", subset(b, "orders.5", "orders.6"), 600_000},
+		{"10000 of 10000 by pattern", subset(b, "orders.>"), 10_000},
+	} {
+		b.Run(tc.name, func(b *testing.B) {
+			var batch Batch
+			b.ReportAllocs()
+			for b.Loop() {
+				for at, upto := r.Head()-tc.back, r.Head(); at < upto; {
+					next, err := r.Replay(tc.subs, at, upto, 64<<10, &batch)
+					if err != nil {
+						b.Fatal(err)
+					}
+					at = next
+				}
+			}
+		})
+	}
+}
+
+func BenchmarkComplete(b *testing.B) {
+	r := New("k3f9x2", 0, Replay{TTL: time.Hour, MaxBytes: 1 << 20})
+	for range 100 {
+		records := benchRecords(1000)
+		for i := range records {
+			records[i].Seq = r.Head() + uint64(i) + 1
+		}
+		r.Append(records)
+	}
+	for _, tc := range []struct {
+		name string
+		n    uint64
+	}{{"young cursor", r.Head()}, {"old cursor", 1}} {
+		b.Run(tc.name, func(b *testing.B) {
+			subs := subset(b, "orders.1", "orders.2", "quiet", "other.>")
+			for b.Loop() {
+				r.Complete(subs, tc.n)
+			}
+		})
+	}
+}
