@@ -37,6 +37,7 @@ type window struct {
 	entries []known
 	first   uint64
 	byKey   map[key]uint64
+	peak    int // most entries since the memory was last given back
 
 	// What check has computed for the request in hand.
 	pending []candidate
@@ -115,6 +116,7 @@ func (w *window) remember(i int, seq uint64, ms int64, now time.Duration) {
 	}
 	w.byKey[c.key] = w.first + uint64(len(w.entries))
 	w.entries = append(w.entries, known{key: c.key, payload: c.payload, seq: seq, time: ms, at: now})
+	w.peak = max(w.peak, len(w.entries))
 }
 
 // expire forgets keys whose time is over, at most n.
@@ -122,9 +124,9 @@ func (w *window) expire(now time.Duration, n int) {
 	for ; n > 0 && len(w.entries) > 0 && now-w.entries[0].at >= w.span; n-- {
 		w.pop()
 	}
-	if len(w.entries) == 0 && cap(w.entries) > expireSlice {
+	if len(w.entries) == 0 && w.peak > expireSlice {
 		// A map never shrinks by itself.
-		w.entries, w.byKey = nil, map[key]uint64{}
+		w.entries, w.byKey, w.peak = nil, map[key]uint64{}, 0
 	}
 }
 
