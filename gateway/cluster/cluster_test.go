@@ -286,7 +286,7 @@ func TestTheWatchComesBackAfterTheServerWasAway(t *testing.T) {
 		_, _ = w.Write([]byte(`{"kind":"ConfigMapList","apiVersion":"v1","metadata":{"resourceVersion":"1"},"items":[{"metadata":{"name":"prices-config","namespace":"shop","resourceVersion":"1"},"data":{"hot.json":"back"}}]}`))
 	})}
 	go func() { _ = server.Serve(listener) }()
-	defer server.Close()
+	defer func() { _ = server.Close() }()
 	select {
 	case got := <-seen:
 		if got != "back" {

@@ -59,7 +59,7 @@ func setDefault(v any) {
 }
 
 func encodeValue(out *bytes.Buffer, v reflect.Value, path string) error {
-	if d, ok := v.Interface().(time.Duration); ok {
+	if d, ok := reflect.TypeAssert[time.Duration](v); ok {
 		text, err := FormatDuration(d)
 		if err != nil {
 			return fmt.Errorf("%s: %w", path, err)
@@ -120,7 +120,7 @@ func (w *walk) decode(to reflect.Value, from any, path string) {
 	if from == nil {
 		return // null is the same as absent
 	}
-	if _, ok := to.Interface().(time.Duration); ok {
+	if _, ok := reflect.TypeAssert[time.Duration](to); ok {
 		w.decodeDuration(to, from, path)
 		return
 	}
@@ -214,8 +214,8 @@ func (w *walk) fault(path string, value any, want string) {
 }
 
 func hasField(t reflect.Type, name string) bool {
-	for i := range t.NumField() {
-		if n, _ := jsonName(t.Field(i)); n == name {
+	for f := range t.Fields() {
+		if n, _ := jsonName(f); n == name {
 			return true
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -186,10 +187,7 @@ func within[T cmp.Ordered](c *check, path string, value, least, most T, change s
 }
 
 func oneOf(c *check, path, value string, known ...string) {
-	for _, k := range known {
-		if value == k {
-			return
-		}
+	if !slices.Contains(known, value) {
+		c.fail(path, value, "is not known", fmt.Sprintf("use one of %q", known))
 	}
-	c.fail(path, value, "is not known", fmt.Sprintf("use one of %q", known))
 }
