@@ -107,12 +107,32 @@ func (c *Cluster) File(t *testing.T, path string) string {
 }
 
 // Gateway applies a StreamGateway with this spec (YAML in flow style or JSON),
-// waits until it is Ready and returns the URL that its streams are under.
+// waits until it is Ready and its Service leads to it, and returns the URL that
+// its streams are under.
 func (c *Cluster) Gateway(t *testing.T, namespace, name, spec string) string {
 	t.Helper()
 	c.Apply(t, namespace, fmt.Sprintf("apiVersion: streamgateway.io/v1alpha1\nkind: StreamGateway\nmetadata: {name: %s}\nspec: %s\n", name, spec))
 	c.Kubectl(t, "", "wait", "-n", namespace, "--for=condition=Ready", "--timeout=60s", "sg/"+name)
-	return fmt.Sprintf("http://%s.%s:80/v2/realtime", name, namespace)
+	base := fmt.Sprintf("http://%s.%s:80/v2/realtime", name, namespace)
+	// Ready is known to the API server first and to kube-proxy up to a second later.
+	Eventually(t, 10*time.Second, "the Service leads to the pod", func() error {
+		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+		defer cancel()
+		request, err := http.NewRequestWithContext(ctx, http.MethodGet, base+"/time", nil)
+		if err != nil {
+			return err
+		}
+		response, err := c.HTTP.Do(request)
+		if err != nil {
+			return err
+		}
+		defer response.Body.Close()
+		if response.StatusCode != http.StatusOK {
+			return fmt.Errorf("answered %s", response.Status)
+		}
+		return nil
+	})
+	return base
 }
 
 // Get reads a StreamGateway.
