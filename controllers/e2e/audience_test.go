@@ -34,6 +34,7 @@ type listener struct {
 // Audience opens n streams of these channels and returns when all are live.
 func (c *Cluster) Audience(t *testing.T, base string, n int, channels ...string) *audience {
 	t.Helper()
+	c.Answers(t, base+"/time")
 	a := &audience{}
 	var opening sync.WaitGroup
 	limit := make(chan struct{}, 32) // connects at a time
@@ -177,38 +178,43 @@ func flagIs(name string, value bool) func(string) bool {
 	}
 }
 
-// GatewayMetrics reads the JSON metrics of whichever pod answers.
-type GatewayMetrics struct {
-	Pod         string
-	Connections struct{ Active int }
-	Batching    struct{ WindowMs float64 }
+// Answers waits until something behind url takes connections. A pod is Ready a
+// moment before its node's proxy knows of it.
+func (c *Cluster) Answers(t *testing.T, url string) {
+	t.Helper()
+	Eventually(t, 10*time.Second, url, func() error {
+		request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
+		if err != nil {
+			return err
+		}
+		response, err := c.HTTP.Do(request)
+		if err != nil {
+			return err
+		}
+		return response.Body.Close()
+	})
 }
 
-// Metrics asks the gateway at base for its metrics.
-func (c *Cluster) Metrics(t *testing.T, base string) (GatewayMetrics, error) {
+// WindowIs returns an error unless the gateway batches with this window. The
+// JSON metrics are for those who may publish.
+func (c *Cluster) WindowIs(t *testing.T, base, token string, window time.Duration) error {
 	t.Helper()
-	var m GatewayMetrics
 	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, base+"/metrics", nil)
 	if err != nil {
-		return m, err
+		return err
 	}
+	request.Header.Set("Authorization", "Bearer "+token)
 	response, err := c.HTTP.Do(request)
 	if err != nil {
-		return m, err
+		return err
 	}
 	defer response.Body.Close()
-	if response.StatusCode != http.StatusOK {
-		return m, fmt.Errorf("metrics: %s", response.Status)
+	var m struct{ Batching struct{ WindowMs float64 } }
+	if err := json.NewDecoder(response.Body).Decode(&m); err != nil || response.StatusCode != http.StatusOK {
+		return fmt.Errorf("metrics: %s, %w", response.Status, err)
 	}
-	return m, json.NewDecoder(response.Body).Decode(&m)
-}
-
-// WindowIs returns an error unless the gateway batches with this window.
-func (c *Cluster) WindowIs(t *testing.T, base string, window time.Duration) error {
-	t.Helper()
-	m, err := c.Metrics(t, base)
-	if err == nil && m.Batching.WindowMs != float64(window/time.Millisecond) {
-		err = fmt.Errorf("the window is %v ms, want %v", m.Batching.WindowMs, window)
+	if m.Batching.WindowMs != float64(window/time.Millisecond) {
+		return fmt.Errorf("the window is %v ms, want %v", m.Batching.WindowMs, window)
 	}
-	return err
+	return nil
 }

@@ -43,7 +43,7 @@ func TestHotPatchReachesRunningStreamsAndDropsNone(t *testing.T) {
 		patched.Milliseconds(), streams, inStreams.Milliseconds(), inStatus.Milliseconds())
 	t.Logf("events:\n%s", cluster.Kubectl(t, "", "get", "events", "-n", ns, "--field-selector", "reason=ConfigPushed", "-o", `jsonpath={range .items[*]}{.note}{.message}{"\n"}{end}`))
 
-	Eventually(t, 2*time.Second, "new window", func() error { return cluster.WindowIs(t, base, 20*time.Millisecond) })
+	Eventually(t, 2*time.Second, "new window", func() error { return cluster.WindowIs(t, base, token, 20*time.Millisecond) })
 	if status, answer := cluster.Publish(t, base, token, "finance.revenue", `{"after":"patch"}`); status != http.StatusOK {
 		t.Fatalf("publishing: %d %s", status, answer)
 	}

@@ -27,13 +27,13 @@ func TestGatewaysOutliveTheirOperator(t *testing.T) {
 		t.Fatalf("publishing without the operator: %d %s", status, answer)
 	}
 	Eventually(t, 5*time.Second, "an event in every stream", func() error { return a.Got(`{"operator":"away"}`) })
-	if err := cluster.WindowIs(t, base, 50*time.Millisecond); err != nil {
+	if err := cluster.WindowIs(t, base, token, 50*time.Millisecond); err != nil {
 		t.Errorf("without the operator: %v", err)
 	}
 
 	begun := time.Now()
 	scaleOperator(t, "1")
-	Eventually(t, 60*time.Second, "the edit made meanwhile is in force", func() error { return cluster.WindowIs(t, base, 33*time.Millisecond) })
+	Eventually(t, 60*time.Second, "the edit made meanwhile is in force", func() error { return cluster.WindowIs(t, base, token, 33*time.Millisecond) })
 	Eventually(t, 20*time.Second, "and in status", func() error { return cluster.ReadyOn(t, ns, "prices") })
 	t.Logf("operator started: edit in force and in status after %.1f s", time.Since(begun).Seconds())
 	if err := a.Open(); err != nil {

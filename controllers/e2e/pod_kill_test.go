@@ -37,7 +37,7 @@ func TestKilledPodIsReplacedAndStreamsAreToldWhatTheyLost(t *testing.T) {
 		t.Fatalf("killing pod %s: %v", pod.Name, err)
 	}
 	healed := Eventually(t, 60*time.Second, "another pod is Ready", func() error {
-		if pods := cluster.Pods(t, ns, "prices"); len(pods) != 1 || pods[0].UID == pod.UID {
+		if pods := cluster.Pods(t, ns, "prices"); len(pods) != 1 || pods[0].UID == pod.UID || !podReady(&pods[0]) {
 			return errNotYet
 		}
 		return cluster.ReadyOn(t, ns, "prices")
@@ -59,6 +59,7 @@ func TestKilledPodIsReplacedAndStreamsAreToldWhatTheyLost(t *testing.T) {
 // load are options of a run against a gateway, publishing by its own account.
 func load(t *testing.T, namespace, base string) noloss.Options {
 	t.Helper()
+	cluster.Answers(t, base+"/time")
 	token := cluster.Publisher(t, namespace, "prices")
 	o := noloss.DefaultOptions()
 	o.URL, o.Client = strings.TrimSuffix(base, "/v2/realtime"), cluster.HTTP

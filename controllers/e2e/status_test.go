@@ -5,6 +5,7 @@ package e2e
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -37,6 +38,12 @@ func (c *Cluster) AllPods(t *testing.T, namespace, name string) []corev1.Pod {
 		t.Fatal(err)
 	}
 	return list.Items
+}
+
+func podReady(p *corev1.Pod) bool {
+	return slices.ContainsFunc(p.Status.Conditions, func(c corev1.PodCondition) bool {
+		return c.Type == corev1.PodReady && c.Status == corev1.ConditionTrue
+	})
 }
 
 // ReadyOn returns an error unless the StreamGateway is Ready for its newest
