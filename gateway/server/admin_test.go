@@ -178,6 +178,12 @@ func TestAGatewayDoesNotStartWithoutItsColdDocument(t *testing.T) {
 			t.Errorf("started with %s", hash)
 		}
 	}
+	for _, cold := range []string{`{}`, `{"gateway":{"namespace":"shop","name":"prices"}}`} {
+		writeFile(t, filepath.Join(folder, "cold.other.json"), []byte(cold))
+		if _, err := New(Options{Config: folder, TemplateHash: "other", Cluster: true, Log: slog.New(slog.DiscardHandler)}); err == nil {
+			t.Errorf("started with --cluster outside of a cluster and %s", cold)
+		}
+	}
 }
 
 func TestThePageIsThereOnlyInDevelopment(t *testing.T) {

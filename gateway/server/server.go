@@ -157,6 +157,9 @@ func (s *Server) serve(failed chan<- error) {
 			}
 		})
 	}
+	if ip := s.main.Addr().(*net.TCPAddr).IP; s.options.Dev && !ip.IsLoopback() {
+		s.log.Warn("everybody who reaches this address may publish", "listen", s.main.Addr().String())
+	}
 	s.log.Info("gateway serves", "version", s.options.Version, "listen", s.main.Addr().String(),
 		"admin", s.admin.Addr().String(), "epoch", s.info.Epoch)
 }

@@ -70,6 +70,7 @@ type Publish struct {
 	origin *http.CrossOriginProtection
 	took   func(time.Duration)
 	counts publishCounters
+	quiet  atomic.Int64 // Unix second of the last complaint: an outage meets every request
 }
 
 // PublishCounts counts since the start.
@@ -138,7 +139,7 @@ func (p *Publish) admit(w http.ResponseWriter, r *http.Request) (auth.Principal,
 	}
 	no := refusalOf(err)
 	if no.status >= http.StatusInternalServerError {
-		p.logger.Warn("publisher cannot be checked", "error", err, "requestId", RequestID(r.Context()))
+		p.complain(r, "publisher cannot be checked", "error", err)
 	}
 	p.refuse(w, r, no.status, no.kind, no.options...)
 	return auth.Principal{}, false
@@ -175,9 +176,17 @@ func (p *Publish) append(w http.ResponseWriter, r *http.Request, who auth.Princi
 			Errors([]IndexError{{mismatch.Index, "an earlier event with this key has another payload"}}))
 	case r.Context().Err() != nil: // the publisher is gone; nobody is left to tell
 	default:
-		p.logger.Error("appending events", "error", err, "publisher", who.Subject, "requestId", RequestID(r.Context()))
+		p.complain(r, "appending events", "error", err, "publisher", who.Subject)
 		p.refuse(w, r, http.StatusServiceUnavailable, KindBrokerUnavailable, RetryAfter(publishRetryAfter), withResults(list),
 			Detail("repeat the same request with the same keys; it is safe"))
+	}
+}
+
+// complain logs at most once a second what the request's answer does not tell.
+func (p *Publish) complain(r *http.Request, message string, args ...any) {
+	now := time.Now().Unix()
+	if last := p.quiet.Load(); last != now && p.quiet.CompareAndSwap(last, now) {
+		p.logger.Error(message, append(args, "requestId", RequestID(r.Context()))...)
 	}
 }
 

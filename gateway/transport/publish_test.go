@@ -6,11 +6,13 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/streamgateway/streamgateway/gateway/auth"
@@ -179,6 +181,26 @@ func TestAnOutageInTheMiddleTellsTheAcceptedPrefix(t *testing.T) {
 	if got := p.Counts(); got != (PublishCounts{Events: 1, Failed: 1}) {
 		t.Errorf("counts %+v", got)
 	}
+}
+
+func TestAnOutageDoesNotFloodTheLogAndKeepsTokensOutOfIt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var log bytes.Buffer
+		p := NewPublish(verdict{fmt.Errorf("%w: connection refused", auth.ErrUnavailable)}, &scriptedLog{}, slog.New(slog.NewTextHandler(&log, nil)), func(time.Duration) {})
+		h := Routes{Publish: p, Stream: p, Metrics: func() Metrics { return Metrics{} }, MetricsAccess: verdict{}}.Handler()
+		for range 3 {
+			for range 100 {
+				ask(t, h, "POST", Base+"/channels/a/events", "1", "Authorization", "Bearer sesame", "X-Request-Id", "r-7")
+			}
+			time.Sleep(time.Second)
+		}
+		if n := strings.Count(log.String(), "\n"); n != 3 || !strings.Contains(log.String(), "connection refused") || !strings.Contains(log.String(), "requestId=r-7") {
+			t.Errorf("%d lines: %s", n, log.String())
+		}
+		if strings.Contains(log.String(), "sesame") {
+			t.Error("the log holds a token")
+		}
+	})
 }
 
 func TestBodiesMayBeGzip(t *testing.T) {

@@ -3,13 +3,9 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"os"
-	"os/signal"
-	"syscall"
 
 	"github.com/spf13/pflag"
 
@@ -38,29 +34,4 @@ func main() {
 		fmt.Fprintln(os.Stderr, "gateway:", err)
 		os.Exit(1)
 	}
-}
-
-// run serves until the first signal, then drains; the second one ends at once.
-func run(f flags) error {
-	f.Log = slog.New(slog.NewJSONHandler(os.Stderr, &slog.HandlerOptions{Level: f.level}))
-	gateway, err := server.New(f.Options)
-	if err == nil {
-		err = gateway.Listen()
-	}
-	if err != nil {
-		return err
-	}
-	if f.Dev {
-		main, _ := gateway.Addresses()
-		fmt.Print(server.Try(main))
-	}
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
-	context.AfterFunc(ctx, func() {
-		again := make(chan os.Signal, 1)
-		signal.Notify(again, syscall.SIGINT, syscall.SIGTERM)
-		stop()
-		<-again
-		os.Exit(1)
-	})
-	return gateway.Run(ctx)
 }
