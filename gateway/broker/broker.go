@@ -25,7 +25,8 @@ type Log interface {
 	// durability of the results is reached. On an error the results are those
 	// of the accepted prefix; with ErrDurability and *MismatchError that is
 	// empty. Events that the log knows by channel, source and id are not added
-	// again; their result is the first one's.
+	// again; their result is the first one's. A request without events adds
+	// nothing and tells whether the log takes any.
 	Append(ctx context.Context, events []wire.Event, o AppendOptions) ([]AppendResult, error)
 
 	// Tail calls sink with every record after a position, strictly ascending

@@ -36,6 +36,7 @@ func Run(t *testing.T, open func(t *testing.T) broker.Log) {
 		{"OtherPayloadUnderAKeyAddsNothing", mismatchAddsNothing},
 		{"DemandedDurabilityIsKeptOrRefused", durabilityIsAFact},
 		{"CancelledAppendAddsNothing", cancelledAppend},
+		{"EmptyAppendTellsThatTheLogTakesEvents", emptyAppend},
 		{"ReadGivesTheRestOrSaysItIsGone", readOrEvicted},
 		{"EvictedNeverClaimsTooLittle", evictedIsSafe},
 		{"TailEndsWithItsContext", tailEndsWithContext},
@@ -136,7 +137,7 @@ func event(channel, id, data string) wire.Event {
 }
 
 func infoOfAnEmptyLog(t *testing.T, h *harness) {
-	defer h.log.Close()
+	defer func() { _ = h.log.Close() }()
 	i := h.info()
 	if i.Tail != 0 || i.First != 1 || i.Copies < 1 {
 		t.Fatalf("%+v", i)
@@ -314,6 +315,15 @@ func cancelledAppend(t *testing.T, h *harness) {
 	h.saw(2)
 }
 
+func emptyAppend(t *testing.T, h *harness) {
+	h.tail()
+	before := h.info().Tail
+	if r := h.append(); len(r) != 0 || h.info().Tail != before {
+		t.Fatalf("%+v, tail %d became %d", r, before, h.info().Tail)
+	}
+	h.saw(1)
+}
+
 func readOrEvicted(t *testing.T, h *harness) {
 	h.tail()
 	h.append(event("a", "1", "1"), event("a", "2", "1"), event("b", "3", "1"))
@@ -362,7 +372,7 @@ func tailEndsWithContext(t *testing.T, h *harness) {
 }
 
 func tailEndsWithSink(t *testing.T, h *harness) {
-	defer h.log.Close()
+	defer func() { _ = h.log.Close() }()
 	broken := errors.New("sink is broken")
 	ended := make(chan error, 1)
 	go func() { ended <- h.log.Tail(context.Background(), 0, func([]wire.Record) error { return broken }) }()

@@ -6,9 +6,9 @@ const (
 	// maxChannels bounds the channels remembered without an event in the ring.
 	maxChannels = 1 << 20
 	// pagesPerSweep bounds the channels looked at under one hold of the lock.
-	pagesPerSweep = 16
+	pagesPerSweep = 4
 	// sweepsPerEvict bounds the work of one Evict.
-	sweepsPerEvict = 8
+	sweepsPerEvict = 32
 	// idleTTLs is how long, in TTLs, a channel without events is remembered.
 	idleTTLs = 2
 )

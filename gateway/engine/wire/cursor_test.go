@@ -2,6 +2,7 @@ package wire_test
 
 import (
 	"errors"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -121,4 +122,27 @@ func TestChannelNamesKeepTheGrammar(t *testing.T) {
 			}
 		})
 	}
+}
+
+// FuzzNames holds names and patterns to their grammar, written as expressions.
+func FuzzNames(f *testing.F) {
+	for _, seed := range []string{"orders.77", "a.*.>", ">", "*", "a.>.b", "a..b", "$sg.canary", "a\nb", strings.Repeat("a.", 12) + "b", "grün"} {
+		f.Add(seed)
+	}
+	const segment = `[A-Za-z0-9_:@-]{1,64}`
+	channel := regexp.MustCompile(`^` + segment + `(\.` + segment + `)*$`)
+	pattern := regexp.MustCompile(`^(>|(\*|` + segment + `)(\.(\*|` + segment + `))*(\.>)?)$`)
+	f.Fuzz(func(t *testing.T, name string) {
+		fits := len(name) <= 200 && strings.Count(name, ".") < 12 && !strings.HasSuffix(name, "\n")
+		if err := wire.CheckChannel(name); (err == nil) != (fits && channel.MatchString(name)) {
+			t.Fatalf("channel %q: %v", name, err)
+		}
+		p, err := wire.ParsePattern(name)
+		if (err == nil) != (fits && pattern.MatchString(name)) {
+			t.Fatalf("pattern %q: %v", name, err)
+		}
+		if err == nil && (p.String() != name || p.IsExact() != channel.MatchString(name) || p.IsExact() && !p.Match(name)) {
+			t.Fatalf("pattern %q was read as %q", name, p)
+		}
+	})
 }
