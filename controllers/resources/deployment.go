@@ -40,9 +40,12 @@ const (
 // would change it is another Deployment, under another name, so that the old
 // pods serve until the new ones are ready.
 func Deployment(sg *v1alpha1.StreamGateway, p Plan) *appsv1ac.DeploymentApplyConfiguration {
-	return appsv1ac.Deployment(DeploymentName(sg.Name, p.TemplateHash), sg.Namespace).
+	d := appsv1ac.Deployment(DeploymentName(sg.Name, p.TemplateHash), sg.Namespace)
+	if sg.Spec.Gateway.Image == "" {
+		d.WithAnnotations(map[string]string{AnnotationBuiltInImage: p.Image})
+	}
+	return d.
 		WithLabels(templateLabels(sg.Name, p.TemplateHash)).
-		WithAnnotations(map[string]string{AnnotationImage: p.Image}).
 		WithOwnerReferences(owner(sg)).
 		WithSpec(appsv1ac.DeploymentSpec().
 			WithReplicas(*sg.Spec.Gateway.Replicas).

@@ -26,10 +26,11 @@ const (
 	ComponentGateway = "gateway"
 )
 
-// AnnotationImage on a Deployment is the image its template was rendered with.
-// It pins the operator's built-in image to what the pods were made with, and,
-// unlike the container's image, a person who edits the pods does not edit it.
-const AnnotationImage = v1alpha1.Group + "/image"
+// AnnotationBuiltInImage on a Deployment is the image of its template, when
+// that was the operator's built-in image and not the spec's. It pins the image
+// to what the pods were made with, and, unlike the container's image, a person
+// who edits the pods does not edit it.
+const AnnotationBuiltInImage = v1alpha1.Group + "/built-in-image"
 
 // ReviewersName is the ClusterRole, and its ClusterRoleBinding, by which
 // gateways may review tokens. One for each installation, made with it; the

@@ -18,15 +18,15 @@ func Service(sg *v1alpha1.StreamGateway) *corev1ac.ServiceApplyConfiguration {
 		WithProtocol(corev1.ProtocolTCP).
 		WithPort(s.Port).
 		WithTargetPort(intstr.FromString("http"))
+	if s.NodePort != 0 {
+		port.WithNodePort(s.NodePort)
+	}
 	spec := corev1ac.ServiceSpec().
 		WithType(corev1.ServiceType(s.Type)).
 		WithSelector(Selector(sg.Name)).
-		WithPorts(port)
+		WithPorts(port) // takes a copy
 	if s.Type != v1alpha1.ServiceClusterIP {
 		spec.WithExternalTrafficPolicy(corev1.ServiceExternalTrafficPolicy(s.ExternalTrafficPolicy))
-		if s.NodePort != 0 {
-			port.WithNodePort(s.NodePort)
-		}
 	}
 	if s.LoadBalancerClass != "" {
 		spec.WithLoadBalancerClass(s.LoadBalancerClass)

@@ -13,7 +13,7 @@ import (
 	"github.com/streamgateway/streamgateway/gateway/config"
 )
 
-// +kubebuilder:rbac:groups="",resources=configmaps,verbs=get;list;watch;create;patch;delete
+// +kubebuilder:rbac:groups="",resources=configmaps,verbs=get;list;watch;create;patch
 
 // config pushes what pods run. It comes before workload, so that new pods find
 // what they start from; pods of an older template read the same document, and

@@ -9,7 +9,7 @@ import (
 	"github.com/streamgateway/streamgateway/controllers/resources"
 )
 
-// +kubebuilder:rbac:groups="",resources=services,verbs=get;list;watch;create;patch;delete
+// +kubebuilder:rbac:groups="",resources=services,verbs=get;list;watch;create;patch
 
 // network gives clients an address.
 func (r *Reconciler) network(ctx context.Context, s *scope) error {

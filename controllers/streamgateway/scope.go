@@ -173,7 +173,7 @@ func (s *scope) plans(builtInImage string) (resources.Plan, error) {
 	if s.sg.Spec.Gateway.Image == "" {
 		for i := len(s.deployments) - 1; i >= 0; i-- {
 			d := &s.deployments[i]
-			pinned := d.Annotations[resources.AnnotationImage]
+			pinned := d.Annotations[resources.AnnotationBuiltInImage]
 			if pinned == "" || pinned == builtInImage {
 				continue
 			}
