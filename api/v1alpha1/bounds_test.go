@@ -67,13 +67,13 @@ func TestBoundsHoldOnBothSides(t *testing.T) {
 				if message == "" {
 					message = map[bool]string{true: "should be greater than or equal to", false: "should be less than or equal to"}[outside == b.below]
 				}
-				refused(t, try(gateway(t, "prices", fields{b.path: outside})), "spec."+b.path, message)
+				refused(t, try(t, gateway(t, "prices", fields{b.path: outside})), "spec."+b.path, message)
 			}
 			for _, inside := range []struct {
 				value any
 				with  fields
 			}{{b.lowest, b.lowestWith}, {b.highest, b.highestWith}} {
-				if err := try(gateway(t, "prices", inside.with, fields{b.path: inside.value})); err != nil {
+				if err := try(t, gateway(t, "prices", inside.with, fields{b.path: inside.value})); err != nil {
 					t.Errorf("%v: %v", inside.value, err)
 				}
 			}
@@ -128,7 +128,7 @@ func TestValuesOfAnotherKindAreRefused(t *testing.T) {
 		"a feature with a long name":    {feature("name", strings.Repeat("n", 64)), "spec.features[0].name", "may not be more than 63 bytes"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			refused(t, try(gateway(t, "prices", c.spec)), c.path, c.message)
+			refused(t, try(t, gateway(t, "prices", c.spec)), c.path, c.message)
 		})
 	}
 }

@@ -18,7 +18,7 @@ import (
 func stored(t *testing.T) map[string]any {
 	t.Helper()
 	u := gateway(t, "prices")
-	if err := try(u); err != nil {
+	if err := try(t, u); err != nil {
 		t.Fatal(err)
 	}
 	return u.Object["spec"].(map[string]any)
@@ -53,7 +53,7 @@ func TestAnEmptySpecIsStoredWithEveryDefault(t *testing.T) {
 
 func TestAFeatureIsEnabledByDefault(t *testing.T) {
 	u := gateway(t, "prices", fields{"features": []any{map[string]any{"name": "ticker"}}})
-	if err := try(u); err != nil {
+	if err := try(t, u); err != nil {
 		t.Fatal(err)
 	}
 	want := []any{map[string]any{"name": "ticker", "mode": "Enabled"}}

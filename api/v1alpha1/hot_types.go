@@ -23,8 +23,8 @@ type Batching struct {
 	MaxEvents int32 `json:"maxEvents,omitempty"`
 
 	// maxBytes is the size of waiting events, in bytes before compression, that
-	// are written without waiting any longer. Default 256Ki; 1Ki to 4Mi.
-	// Effect: hot.
+	// are written without waiting any longer: a quantity such as 262144, 256Ki
+	// or 1Mi. Default 256Ki; 1Ki to 4Mi. Effect: hot.
 	// +streamgateway:class=hot
 	// +kubebuilder:default="256Ki"
 	// +kubebuilder:validation:XValidation:rule="quantity(string(self)).compareTo(quantity('1Ki')) >= 0 && quantity(string(self)).compareTo(quantity('4Mi')) <= 0",message="must be between 1Ki and 4Mi"
@@ -62,8 +62,8 @@ type Queue struct {
 	// +optional
 	MaxEvents int32 `json:"maxEvents,omitempty"`
 
-	// maxBytes is how many bytes a client may lag. Default 8Mi; 4Ki to 1Gi, and
-	// at least batching.maxBytes. Effect: hot.
+	// maxBytes is how many bytes a client may lag: a quantity such as 8Mi.
+	// Default 8Mi; 4Ki to 1Gi, and at least batching.maxBytes. Effect: hot.
 	// +streamgateway:class=hot
 	// +kubebuilder:default="8Mi"
 	// +kubebuilder:validation:XValidation:rule="quantity(string(self)).compareTo(quantity('4Ki')) >= 0 && quantity(string(self)).compareTo(quantity('1Gi')) <= 0",message="must be between 4Ki and 1Gi"
@@ -108,8 +108,9 @@ type Replay struct {
 	// +optional
 	TTL Duration `json:"ttl,omitempty"`
 
-	// maxBytes is the size of the buffer of one pod, in bytes. Default 256Mi;
-	// 1Mi to 16Gi, and at most 60 % of the memory limit of the container.
+	// maxBytes is the size of the buffer of one pod, in bytes: a quantity such
+	// as 256Mi. Default 256Mi; 1Mi to 16Gi, and at most 60 % of the memory
+	// limit of the container.
 	// Events that had to go before their ttl show as Healthy=False with reason
 	// ReplayWindowShort. Effect: hot; a smaller buffer drops the oldest events.
 	// +streamgateway:class=hot

@@ -96,7 +96,7 @@ func TestRulesRefuseContradictionsOnTheFieldToChange(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			refused(t, try(gateway(t, "prices", c.spec)), c.path, c.message)
+			refused(t, try(t, gateway(t, "prices", c.spec)), c.path, c.message)
 		})
 	}
 }
@@ -123,7 +123,7 @@ func TestRulesAcceptWhatIsJustInside(t *testing.T) {
 		"a pull policy, secrets and an annotation": {"gateway.imagePullPolicy": "Never", "gateway.imagePullSecrets": []any{map[string]any{"name": "pull"}}, "listener.service.annotations": map[string]any{"example.com/tier": "edge"}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			if err := try(gateway(t, "prices", spec)); err != nil {
+			if err := try(t, gateway(t, "prices", spec)); err != nil {
 				t.Error(err)
 			}
 		})
@@ -133,7 +133,7 @@ func TestRulesAcceptWhatIsJustInside(t *testing.T) {
 func TestNamesLeaveRoomForChildren(t *testing.T) {
 	message := "metadata.name must be a DNS-1035 label of at most 36 characters, so that child names fit"
 	for _, name := range []string{strings.Repeat("a", 37), "1st", "a.b", "a-1."} {
-		err := try(gateway(t, name))
+		err := try(t, gateway(t, name))
 		if err == nil {
 			t.Errorf("%q was accepted", name)
 		} else if name != "a-1." { // refused by the API server's own rule for names
@@ -141,7 +141,7 @@ func TestNamesLeaveRoomForChildren(t *testing.T) {
 		}
 	}
 	for _, name := range []string{strings.Repeat("a", 36), "a", "a-1"} {
-		if err := try(gateway(t, name)); err != nil {
+		if err := try(t, gateway(t, name)); err != nil {
 			t.Errorf("%q: %v", name, err)
 		}
 	}
@@ -150,11 +150,11 @@ func TestNamesLeaveRoomForChildren(t *testing.T) {
 func TestSpecMustBeWritten(t *testing.T) {
 	u := gateway(t, "prices")
 	delete(u.Object, "spec")
-	refused(t, try(u), "spec", "Required value")
+	refused(t, try(t, u), "spec", "Required value")
 }
 
 func TestUnknownFieldsAreRefusedByStrictClients(t *testing.T) {
-	err := try(gateway(t, "prices", fields{"batching.windows": "50ms"}))
+	err := try(t, gateway(t, "prices", fields{"batching.windows": "50ms"}))
 	if err == nil || !strings.Contains(err.Error(), `unknown field "spec.batching.windows"`) {
 		t.Errorf("got %v, want the unknown field named", err)
 	}

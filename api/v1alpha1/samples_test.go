@@ -32,7 +32,7 @@ func TestEverySampleIsAccepted(t *testing.T) {
 		}
 		for _, object := range documents(t, file) {
 			object.SetNamespace(metav1.NamespaceDefault)
-			if err := try(object); err != nil {
+			if err := try(t, object); err != nil {
 				t.Errorf("%s: %v", filepath.Base(file), err)
 			}
 			if object.GetKind() == "StreamGateway" {
@@ -77,11 +77,11 @@ func documents(t *testing.T, file string) []*unstructured.Unstructured {
 func TestGetPrintsWhatAnOperatorLooksFor(t *testing.T) {
 	ctx := context.Background()
 	u := gateway(t, "printed")
-	if err := cluster.Create(ctx, u); err != nil {
+	if err := cluster(t).Create(ctx, u); err != nil {
 		t.Fatal(err)
 	}
 	defer func() {
-		if err := cluster.Delete(ctx, u); err != nil {
+		if err := cluster(t).Delete(ctx, u); err != nil {
 			t.Error(err)
 		}
 	}()
@@ -92,7 +92,7 @@ func TestGetPrintsWhatAnOperatorLooksFor(t *testing.T) {
 		"metrics":    map[string]any{"connections": int64(0), "errorPercent": "0.02", "queuePercent": int64(5), "latencyP99Milliseconds": int64(80), "dropPercent": "0", "eventsPerSecond": int64(48000)},
 		"conditions": []any{map[string]any{"type": "Ready", "status": "False", "reason": "Unavailable", "message": "", "lastTransitionTime": "2030-01-07T10:15:04Z"}},
 	}
-	if err := cluster.Status().Update(ctx, u); err != nil {
+	if err := cluster(t).Status().Update(ctx, u); err != nil {
 		t.Fatal(err)
 	}
 	narrow, wide := table(t, u.GetName())
@@ -109,11 +109,11 @@ func TestStatusIsASubresourceAndScaleFollowsReplicas(t *testing.T) {
 	ctx := context.Background()
 	u := gateway(t, "scaled")
 	u.Object["status"] = map[string]any{"url": "http://nobody.example.com"}
-	if err := cluster.Create(ctx, u); err != nil {
+	if err := cluster(t).Create(ctx, u); err != nil {
 		t.Fatal(err)
 	}
 	defer func() {
-		if err := cluster.Delete(ctx, u); err != nil {
+		if err := cluster(t).Delete(ctx, u); err != nil {
 			t.Error(err)
 		}
 	}()
@@ -123,7 +123,7 @@ func TestStatusIsASubresourceAndScaleFollowsReplicas(t *testing.T) {
 	scale := &unstructured.Unstructured{}
 	scale.SetAPIVersion("autoscaling/v1")
 	scale.SetKind("Scale")
-	if err := cluster.SubResource("scale").Get(ctx, u, scale); err != nil {
+	if err := cluster(t).SubResource("scale").Get(ctx, u, scale); err != nil {
 		t.Fatal(err)
 	}
 	for replicas, refusal := range map[int64]string{0: "", 2: "gateway.replicas must be 0 or 1"} {
@@ -131,7 +131,7 @@ func TestStatusIsASubresourceAndScaleFollowsReplicas(t *testing.T) {
 			t.Fatal(err)
 		}
 		scale.SetResourceVersion("")
-		err := cluster.SubResource("scale").Update(ctx, u, client.WithSubResourceBody(scale))
+		err := cluster(t).SubResource("scale").Update(ctx, u, client.WithSubResourceBody(scale))
 		if refusal == "" && err != nil || refusal != "" && (err == nil || !strings.Contains(err.Error(), refusal)) {
 			t.Errorf("scale to %d: %v, want %q", replicas, err, refusal)
 		}

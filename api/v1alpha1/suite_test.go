@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -20,40 +21,55 @@ import (
 	"github.com/streamgateway/streamgateway/api/v1alpha1"
 )
 
-// server is the API server that every test of this package asks; it is
-// started once, since its start takes seconds.
-var (
-	server  *rest.Config
-	cluster client.Client
-)
+// world is the API server that all tests of this package ask.
+type world struct {
+	once   sync.Once
+	err    error
+	env    *envtest.Environment
+	config *rest.Config
+	client.Client
+}
 
-func TestMain(m *testing.M) { os.Exit(run(m)) }
+var shared world
 
-func run(m *testing.M) int {
-	env := &envtest.Environment{
+func TestMain(m *testing.M) {
+	code := m.Run()
+	if shared.config != nil {
+		if err := shared.env.Stop(); err != nil {
+			fmt.Fprintln(os.Stderr, "stopping the API server:", err)
+			code = 1
+		}
+	}
+	os.Exit(code)
+}
+
+// cluster is the API server. It starts once, since that takes seconds, and
+// within the first test that asks: what is read before m.Run is unknown to go's
+// test cache, and a change of the CRD would not run the tests again.
+func cluster(t *testing.T) *world {
+	t.Helper()
+	shared.once.Do(func() { shared.err = shared.start() })
+	if shared.err != nil {
+		t.Fatal(shared.err)
+	}
+	return &shared
+}
+
+func (w *world) start() error {
+	w.env = &envtest.Environment{
 		CRDDirectoryPaths:     []string{filepath.Join("..", "..", "config", "crd", "bases")},
 		ErrorIfCRDPathMissing: true,
 	}
 	var err error
-	if server, err = env.Start(); err != nil {
-		fmt.Fprintf(os.Stderr, "starting the API server: %v\nKUBEBUILDER_ASSETS must name a folder with etcd and kube-apiserver; `make test` builds and sets it\n", err)
-		return 1
+	if w.config, err = w.env.Start(); err != nil {
+		return fmt.Errorf("starting the API server: %w\nKUBEBUILDER_ASSETS must name a folder with etcd and kube-apiserver; `make test` builds and sets it", err)
 	}
-	defer func() {
-		if err := env.Stop(); err != nil {
-			fmt.Fprintln(os.Stderr, "stopping the API server:", err)
-		}
-	}()
 	scheme := runtime.NewScheme()
 	if err := v1alpha1.AddToScheme(scheme); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
+		return err
 	}
-	if cluster, err = client.New(server, client.Options{Scheme: scheme}); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	return m.Run()
+	w.Client, err = client.New(w.config, client.Options{Scheme: scheme})
+	return err
 }
 
 // fields are the values of a spec by their path, such as "batching.window".
@@ -79,22 +95,18 @@ func gateway(t *testing.T, name string, spec ...fields) *unstructured.Unstructur
 
 // try asks the API server whether it would store the object, and fills in what
 // it would store.
-func try(u *unstructured.Unstructured) error {
-	return cluster.Create(context.Background(), u, client.DryRunAll, client.FieldValidation(metav1.FieldValidationStrict))
+func try(t *testing.T, u *unstructured.Unstructured) error {
+	t.Helper()
+	return cluster(t).Create(context.Background(), u, client.DryRunAll, client.FieldValidation(metav1.FieldValidationStrict))
 }
 
-// raw is a client for requests that controller-runtime's client has no verb
-// for.
-func raw() (*rest.RESTClient, error) {
-	config := rest.CopyConfig(server)
-	config.NegotiatedSerializer = serializer.NewCodecFactory(runtime.NewScheme()).WithoutConversion()
-	return rest.UnversionedRESTClientFor(config)
-}
-
-// get reads JSON from a path of the API server.
+// get reads JSON from a path of the API server, for which controller-runtime's
+// client has no verb.
 func get(t *testing.T, path string, into any, accept ...string) {
 	t.Helper()
-	c, err := raw()
+	config := rest.CopyConfig(cluster(t).config)
+	config.NegotiatedSerializer = serializer.NewCodecFactory(runtime.NewScheme()).WithoutConversion()
+	c, err := rest.UnversionedRESTClientFor(config)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -5,6 +5,7 @@ package chart
 import (
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -17,6 +18,8 @@ import (
 	"sigs.k8s.io/kustomize/kyaml/filesys"
 	"sigs.k8s.io/yaml"
 )
+
+const releaseNamespace = "streamgateway-system"
 
 // objects are parsed manifests by kind and name.
 type objects map[string]map[string]any
@@ -33,6 +36,9 @@ func (o objects) add(t *testing.T, manifest string) {
 		}
 		metadata := object["metadata"].(map[string]any)
 		key := fmt.Sprintf("%v %v", object["kind"], metadata["name"])
+		if namespace, ok := metadata["namespace"]; ok && namespace != releaseNamespace {
+			key += fmt.Sprintf(" in %v", namespace)
+		}
 		if _, twice := o[key]; twice {
 			t.Errorf("%s twice", key)
 		}
@@ -54,7 +60,7 @@ func render(t *testing.T, values string) (objects, error) {
 	if err := yaml.Unmarshal([]byte(values), &set); err != nil {
 		t.Fatal(err)
 	}
-	release := common.ReleaseOptions{Name: "streamgateway", Namespace: "streamgateway-system", IsInstall: true}
+	release := common.ReleaseOptions{Name: "streamgateway", Namespace: releaseNamespace, IsInstall: true}
 	all, err := util.ToRenderValues(chart, set, release, common.DefaultCapabilities)
 	if err != nil {
 		return nil, err
@@ -96,7 +102,7 @@ func TestChartInstallsWhatKustomizeInstalls(t *testing.T) {
 	if len(kustomize) < 10 {
 		t.Fatalf("config/default has %d objects only", len(kustomize))
 	}
-	delete(kustomize, "Namespace streamgateway-system") // Helm's user makes it
+	delete(kustomize, "Namespace "+releaseNamespace) // Helm's user makes it
 	for _, object := range chart {
 		metadata := object["metadata"].(map[string]any)
 		drop(metadata, "labels", "helm.sh/chart", "app.kubernetes.io/instance", "app.kubernetes.io/version", "app.kubernetes.io/managed-by")
@@ -163,6 +169,68 @@ crds: {install: false}
 	}
 }
 
+func TestRightsStayInTheNamespacesServed(t *testing.T) {
+	rendered, err := render(t, "watchNamespaces: [shop, billing]")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, namespace := range []string{"shop", "billing"} {
+		binding := rendered["RoleBinding streamgateway-manager in "+namespace]
+		if binding == nil {
+			t.Fatalf("no binding in %s", namespace)
+		}
+		if role := binding["roleRef"].(map[string]any)["name"]; role != "streamgateway-manager" {
+			t.Errorf("the binding in %s grants %v", namespace, role)
+		}
+	}
+	if role := rendered["ClusterRoleBinding streamgateway-manager"]["roleRef"].(map[string]any)["name"]; role != "streamgateway-manager-cluster" {
+		t.Errorf("the cluster-wide binding grants %v", role)
+	}
+	rights := granted(rendered["ClusterRole streamgateway-manager-cluster"])
+	want := []string{"bind rbac.authorization.k8s.io/clusterroles", "get rbac.authorization.k8s.io/clusterrolebindings", "patch rbac.authorization.k8s.io/clusterrolebindings"}
+	if diff := cmp.Diff(want, rights); diff != "" {
+		t.Errorf("cluster-wide rights: %s", diff)
+	}
+}
+
+// TestTheOperatorCannotReadSecretsNorWriteStreamGateways holds the promises
+// of its role against what the markers in its code add up to.
+func TestTheOperatorCannotReadSecretsNorWriteStreamGateways(t *testing.T) {
+	rights := granted(kustomized(t)["ClusterRole streamgateway-manager"])
+	if len(rights) < 20 {
+		t.Fatalf("found %d rights only", len(rights))
+	}
+	for _, right := range rights {
+		verb, resource, _ := strings.Cut(right, " ")
+		switch {
+		case strings.Contains(right, "*"),
+			resource == "/secrets", resource == "/nodes", strings.HasPrefix(resource, "/pods/"),
+			resource == "/pods" && verb != "get" && verb != "list" && verb != "watch",
+			resource == "streamgateway.io/streamgateways" && verb != "get" && verb != "list" && verb != "watch",
+			strings.HasPrefix(resource, "rbac.authorization.k8s.io/cluster") && (verb == "create" || verb == "delete" || verb == "update" || verb == "escalate"):
+			t.Errorf("the operator may %s", right)
+		}
+	}
+}
+
+// granted are the rights of a role, as "verb group/resource".
+func granted(role map[string]any) []string {
+	var rights []string
+	rules, _ := role["rules"].([]any)
+	for _, r := range rules {
+		rule := r.(map[string]any)
+		for _, group := range rule["apiGroups"].([]any) {
+			for _, resource := range rule["resources"].([]any) {
+				for _, verb := range rule["verbs"].([]any) {
+					rights = append(rights, fmt.Sprintf("%v %v/%v", verb, group, resource))
+				}
+			}
+		}
+	}
+	slices.Sort(rights)
+	return rights
+}
+
 func TestValuesThatAreNoneAreRefused(t *testing.T) {
 	for name, values := range map[string]string{
 		"an unknown value":           "replicaCount: 2",
@@ -172,6 +240,7 @@ func TestValuesThatAreNoneAreRefused(t *testing.T) {
 		"a flag without a dash":      "extraArgs: [debug]",
 		"an empty registry":          `image: {registry: ""}`,
 		"a memory limit in Mi":       "goMemoryLimit: 200Mi",
+		"a namespace that is none":   "watchNamespaces: [Shop]",
 	} {
 		t.Run(name, func(t *testing.T) {
 			if _, err := render(t, values); err == nil {

@@ -22,8 +22,8 @@ type BatchingApplyConfiguration struct {
 	// waiting any longer. Default 100; 1 to 10000. Effect: hot.
 	MaxEvents *int32 `json:"maxEvents,omitempty"`
 	// maxBytes is the size of waiting events, in bytes before compression, that
-	// are written without waiting any longer. Default 256Ki; 1Ki to 4Mi.
-	// Effect: hot.
+	// are written without waiting any longer: a quantity such as 262144, 256Ki
+	// or 1Mi. Default 256Ki; 1Ki to 4Mi. Effect: hot.
 	MaxBytes *resource.Quantity `json:"maxBytes,omitempty"`
 }
 

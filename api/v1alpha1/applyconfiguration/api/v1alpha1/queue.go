@@ -17,8 +17,8 @@ type QueueApplyConfiguration struct {
 	// maxEvents is how many events a client may lag. Default 10000; 1 to
 	// 1000000, and at least batching.maxEvents. Effect: hot.
 	MaxEvents *int32 `json:"maxEvents,omitempty"`
-	// maxBytes is how many bytes a client may lag. Default 8Mi; 4Ki to 1Gi, and
-	// at least batching.maxBytes. Effect: hot.
+	// maxBytes is how many bytes a client may lag: a quantity such as 8Mi.
+	// Default 8Mi; 4Ki to 1Gi, and at least batching.maxBytes. Effect: hot.
 	MaxBytes *resource.Quantity `json:"maxBytes,omitempty"`
 	// maxLag is how old the oldest event that a client has not been given may
 	// get. Default 30s; 1s to 10m. Effect: hot.

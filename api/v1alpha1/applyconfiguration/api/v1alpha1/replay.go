@@ -22,8 +22,9 @@ type ReplayApplyConfiguration struct {
 	// clients moved by a drain lose nothing. Effect: hot; a shorter ttl drops
 	// older events.
 	TTL *apiv1alpha1.Duration `json:"ttl,omitempty"`
-	// maxBytes is the size of the buffer of one pod, in bytes. Default 256Mi;
-	// 1Mi to 16Gi, and at most 60 % of the memory limit of the container.
+	// maxBytes is the size of the buffer of one pod, in bytes: a quantity such
+	// as 256Mi. Default 256Mi; 1Mi to 16Gi, and at most 60 % of the memory
+	// limit of the container.
 	// Events that had to go before their ttl show as Healthy=False with reason
 	// ReplayWindowShort. Effect: hot; a smaller buffer drops the oldest events.
 	MaxBytes *resource.Quantity `json:"maxBytes,omitempty"`
