@@ -122,9 +122,12 @@ func (e *Engine) Flags(f Flags) { e.fanout.Flags(f) }
 // ErrDraining from then on; appending goes on as before.
 func (e *Engine) Drain(ctx context.Context, d Drain) error { return e.fanout.Drain(ctx, d) }
 
-// Evict drops what the log need not hold any longer. The janitor calls it once
-// a second.
-func (e *Engine) Evict() { e.ring.Evict(time.Now()) }
+// Evict drops what the log and the streams need not hold any longer. The
+// janitor calls it once a second.
+func (e *Engine) Evict() {
+	e.ring.Evict(time.Now())
+	e.fanout.Sweep()
+}
 
 // Head is the position of the newest record.
 func (e *Engine) Head() wire.Cursor { return wire.Cursor{Epoch: e.epoch, Seq: e.ring.Head()} }

@@ -22,13 +22,14 @@ func (l *loop) advance(s *Stream) {
 			l.write(s, s.rest)
 			continue
 		}
-		if s.gap != nil && s.state == running {
-			l.nameGap(s)
-		}
 		if len(s.out) > 0 {
 			b := s.out
 			s.out = nil
 			l.write(s, b)
+			continue
+		}
+		if s.gap != nil && s.state == running {
+			l.nameGap(s)
 			continue
 		}
 		if s.state == ending {
@@ -92,14 +93,12 @@ func (l *loop) caughtUp(s *Stream) {
 // send hands out a block and moves the stream behind it.
 func (l *loop) send(s *Stream, b *block) {
 	s.cursor = b.last
-	s.flight = flight{events: b.events, replay: s.past != nil}
+	s.flight = flight{events: b.events, bytes: len(b.bytes), replay: s.past != nil}
 	if s.past != nil {
 		s.past.replayed += uint64(b.events)
-	} else {
+	} else if b.events > 0 {
 		s.flight.arrived = b.arrived
-		s.eventsAt += uint64(b.events)
-		s.bytesAt += uint64(len(b.bytes))
-		s.behindSince = l.behind(s)
+		s.behindSince = b.arrived
 	}
 	if b.taken {
 		l.n.shared++
@@ -121,10 +120,10 @@ func (l *loop) behind(s *Stream) int64 {
 	if s.cursor >= s.group.last {
 		return 0
 	}
-	if i := s.group.find(s.cursor); i >= 0 {
+	if i := s.group.find(s.cursor); i >= 0 && s.group.recent[i].arrived != 0 {
 		return s.group.recent[i].arrived
 	}
-	return max(s.behindSince, l.marks.at(s.cursor))
+	return max(s.behindSince, l.marks.at(s.cursor), 1)
 }
 
 // write hands bytes to the sink. Bytes that it does not take stay in rest.
@@ -144,6 +143,9 @@ func (l *loop) write(s *Stream, b []byte) {
 		s.blocked = true
 		s.blockedSince = l.now
 		l.timers.sooner(&s.timer, l.now+int64(l.tuning.Connections.WriteTimeout))
+		if s.behindSince != 0 {
+			l.timers.sooner(&s.timer, s.behindSince+int64(l.tuning.Queue.MaxLag)/2)
+		}
 		return
 	}
 	if len(s.rest) == 0 {
@@ -174,7 +176,11 @@ func (l *loop) landed(s *Stream) {
 	l.n.delivered += uint64(f.events)
 	if f.replay {
 		l.n.replayed += uint64(f.events)
+		return
 	}
+	s.eventsAt += uint64(f.events)
+	s.bytesAt += uint64(f.bytes)
+	s.behindSince = l.behind(s)
 	if f.arrived != 0 {
 		l.observe(l.f.now() - f.arrived)
 	}
@@ -259,27 +265,40 @@ func (g *group) continuing(c uint64) *block {
 	if i < 0 {
 		return nil
 	}
-	first, last, bytes, events := g.recent[i], g.recent[i], 0, 0
-	for _, b := range g.recent[i:] {
-		if bytes > 0 && bytes+len(b.bytes) > maxSlice {
+	row := g.row(i)
+	if len(row) == 1 {
+		return row[0]
+	}
+	b := join(row)
+	g.keep(b)
+	return b
+}
+
+// row gives the recent blocks from i on that continue each other and fit in one
+// slice, one at least.
+func (g *group) row(i int) []*block {
+	end, bytes := i+1, len(g.recent[i].bytes)
+	for end < len(g.recent) && g.recent[end].fits(g.recent[end-1].last) {
+		if bytes += len(g.recent[end].bytes); bytes > maxSlice {
 			break
 		}
-		bytes += len(b.bytes)
-		events += b.events
-		last = b
+		end++
 	}
-	if first == last {
-		return first
+	return g.recent[i:end]
+}
+
+// join makes one block of several that continue each other.
+func join(row []*block) *block {
+	size := 0
+	for _, b := range row {
+		size += len(b.bytes)
 	}
-	joined := &block{from: first.from, first: first.first, last: last.last, events: events, arrived: first.arrived}
-	joined.bytes = make([]byte, 0, bytes)
-	for _, b := range g.recent[i:] {
-		if b.last > last.last {
-			break
-		}
+	joined := &block{from: row[0].from, first: row[0].first, last: row[len(row)-1].last,
+		arrived: row[0].arrived, bytes: make([]byte, 0, size)}
+	for _, b := range row {
+		joined.events += b.events
 		joined.bytes = append(joined.bytes, b.bytes...)
 	}
-	g.keep(joined)
 	return joined
 }
 

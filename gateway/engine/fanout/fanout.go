@@ -125,6 +125,10 @@ func (f *Fanout) Flags(flags Flags) {
 	f.broadcast(input{op: opFlags})
 }
 
+// Sweep lets go of memory that is kept for clients in step. It is called once
+// a second.
+func (f *Fanout) Sweep() { f.broadcast(input{op: opSweep}) }
+
 // Drain asks all clients to move and returns when the last stream is closed,
 // after d.Timeout at the latest, or with ctx's error.
 func (f *Fanout) Drain(ctx context.Context, d Drain) error {
@@ -164,8 +168,9 @@ func (f *Fanout) broadcast(in input) {
 // at is a position of the log that f writes.
 func (f *Fanout) at(seq uint64) wire.Cursor { return wire.Cursor{Epoch: f.opts.Epoch, Seq: seq} }
 
-// now is the time since the start, in nanoseconds of the monotonic clock.
-func (f *Fanout) now() int64 { return int64(time.Since(f.start)) }
+// now is the time since the start, in nanoseconds of the monotonic clock. It is
+// never 0, which stands for no time.
+func (f *Fanout) now() int64 { return int64(time.Since(f.start)) + 1 }
 
 // place gives a new stream of a group its loop.
 func (f *Fanout) place(key groupKey) *loop {

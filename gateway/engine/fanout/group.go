@@ -1,6 +1,9 @@
 package fanout
 
 import (
+	"slices"
+	"time"
+
 	"github.com/streamgateway/streamgateway/gateway/engine/wire"
 )
 
@@ -42,6 +45,7 @@ type block struct {
 	events            int
 	bytes             []byte
 	arrived           int64 // of its oldest event in this pod; 0 = not known
+	flushed           int64 // when it became the newest of its group
 	taken             bool  // written to a stream already
 }
 
@@ -138,6 +142,7 @@ func (l *loop) flush(g *group, why cause) {
 
 // publish makes b the newest block of the group and begins to write it.
 func (l *loop) publish(g *group, b *block) {
+	b.flushed = l.now
 	g.last = b.last
 	g.events += uint64(b.events)
 	g.bytes += uint64(len(b.bytes))
@@ -157,11 +162,24 @@ func (g *group) trim() {
 	for i := len(g.recent) - 1; i >= 0; i-- {
 		total += len(g.recent[i].bytes)
 		if i < len(g.recent)-1 && (total > maxRecentBytes || len(g.recent)-i > maxRecent) {
-			n := copy(g.recent, g.recent[i+1:])
-			clear(g.recent[n:])
-			g.recent = g.recent[:n]
+			g.recent = slices.Delete(g.recent, 0, i+1)
 			return
 		}
+	}
+}
+
+// keepRecent is how long a group keeps its blocks when nobody pushes them out.
+const keepRecent = time.Second
+
+// sweep lets go of blocks that only clients far behind could still use.
+func (l *loop) sweep() {
+	for _, g := range l.groups {
+		g.joined = nil
+		old := 0
+		for old < len(g.recent) && l.now-g.recent[old].flushed >= int64(keepRecent) {
+			old++
+		}
+		g.recent = slices.Delete(g.recent, 0, old)
 	}
 }
 

@@ -29,7 +29,7 @@ func (l *loop) begin(s *Stream) {
 	l.n.opened(&o.plan)
 	s.born, s.ageJitter = l.now, int16(l.perMille())
 	s.nextBeat = l.now + l.jittered(l.tuning.Connections.Heartbeat, l.perMille())
-	l.timers.set(&s.timer, s.nextBeat)
+	l.setTimer(s)
 	switch {
 	case end != nil:
 		l.finish(s, end, end.Reason)
@@ -164,7 +164,6 @@ func (l *loop) closeAll() {
 // deadline has it here, so that a stream needs one timer only.
 func (l *loop) tick(s *Stream) {
 	c := &l.tuning.Connections
-	maxAge := l.jittered(c.MaxAge, int64(s.ageJitter))
 	switch {
 	case s.blocked && l.now-s.blockedSince >= int64(c.WriteTimeout):
 		l.close(s, ReasonTimeout)
@@ -173,7 +172,7 @@ func (l *loop) tick(s *Stream) {
 	case s.leaving != nil && s.state == running && l.now >= s.leaving.at:
 		retry := drainRetryMin + l.rand.Int64N(drainRetrySpan)
 		l.finish(s, &wire.End{Reason: wire.EndDrain, Status: 503, RetryMs: &retry}, s.leaving.reason)
-	case s.leaving == nil && l.now-s.born >= maxAge:
+	case s.leaving == nil && l.now-s.born >= l.jittered(c.MaxAge, int64(s.ageJitter)):
 		l.move(s, wire.DrainRebalance, 0, int64(ageOverlap), ReasonAge)
 	}
 	if s.state == running && l.now >= s.nextBeat {
@@ -183,19 +182,24 @@ func (l *loop) tick(s *Stream) {
 	if s.state == running && s.behindSince != 0 {
 		l.judge(s)
 	}
-	if s.state == closed {
-		return
+	if s.state != closed {
+		l.setTimer(s)
 	}
-	next := s.nextBeat
+}
+
+// setTimer sets a stream's timer to the nearest of its deadlines.
+func (l *loop) setTimer(s *Stream) {
+	c := &l.tuning.Connections
+	next := min(s.nextBeat, l.nextJudgement(s))
 	if s.leaving != nil {
 		next = min(next, s.leaving.at)
 	} else {
-		next = min(next, s.born+maxAge)
+		next = min(next, s.born+l.jittered(c.MaxAge, int64(s.ageJitter)))
 	}
 	if s.blocked {
 		next = min(next, s.blockedSince+int64(c.WriteTimeout))
 	}
-	l.timers.set(&s.timer, max(min(next, l.nextJudgement(s)), l.now+1))
+	l.timers.set(&s.timer, max(next, l.now+1))
 }
 
 // nextJudgement is when a stream's age passes half of its limit, or the limit,
@@ -205,10 +209,12 @@ func (l *loop) nextJudgement(s *Stream) int64 {
 		return l.now + int64(time.Hour)
 	}
 	limit := int64(l.tuning.Queue.MaxLag)
-	if half := s.behindSince + limit/2; half > l.now {
-		return half
+	for _, at := range []int64{s.behindSince + limit/2, s.behindSince + limit} {
+		if at > l.now {
+			return min(at, l.now+int64(slowEvery))
+		}
 	}
-	return min(max(s.behindSince+limit, l.now+1), l.now+int64(slowEvery))
+	return l.now + int64(slowEvery)
 }
 
 // beat writes a heartbeat. A blocked sink gets none: bytes are on their way.

@@ -53,7 +53,6 @@ type loop struct {
 	alarm   *time.Timer
 	alarmAt int64 // what alarm is set to; 0 = not set
 	checked uint64
-	swept   int64
 	drain   *draining
 	scratch ring.Batch
 	n       counters
@@ -86,6 +85,7 @@ const (
 	opTune
 	opFlags
 	opDrain
+	opSweep
 	opCall
 )
 
@@ -268,6 +268,8 @@ func (l *loop) handle(in *input) {
 		}
 	case opDrain:
 		l.startDrain(in.payload.(Drain))
+	case opSweep:
+		l.sweep()
 	case opCall:
 		in.payload.(func())()
 	}

@@ -33,14 +33,13 @@ type lag struct {
 
 func (l *loop) lag(s *Stream) lag {
 	g := s.group
-	if s.state != running || s.past != nil || s.cursor >= g.last {
+	if s.state != running || s.past != nil || s.behindSince == 0 {
 		return lag{}
 	}
-	behind := lag{events: minus(g.events, s.eventsAt), bytes: minus(g.bytes, s.bytesAt)}
-	if s.behindSince != 0 {
-		behind.age = time.Duration(l.now - s.behindSince)
+	return lag{
+		events: minus(g.events, s.eventsAt), bytes: minus(g.bytes, s.bytesAt),
+		age: time.Duration(l.now - s.behindSince),
 	}
-	return behind
 }
 
 // minus is a − b, 0 when b is greater: bytes of joined blocks and of slices
@@ -70,8 +69,8 @@ func (l *loop) missed(s *Stream) {
 	if s.past != nil || s.state != running || s.cursor >= s.group.last {
 		return
 	}
-	if s.behindSince == 0 {
-		s.behindSince = max(l.behind(s), 1)
+	if s.behindSince == 0 { // controls are on their way
+		s.behindSince = l.behind(s)
 		l.timers.sooner(&s.timer, s.behindSince+int64(l.tuning.Queue.MaxLag)/2)
 	}
 	l.judge(s)
@@ -131,6 +130,9 @@ func (l *loop) apply(s *Stream, policy string, behind lag) {
 // that follow each other before the client could be told become one.
 func (l *loop) skip(s *Stream, reason string, behind lag) {
 	g, log := s.group, l.f.opts.Ring
+	if s.cursor >= g.last {
+		return // what the sink holds cannot be taken back
+	}
 	upto := g.position(l.seen)
 	if s.gap == nil {
 		s.gap = &gap{reason: reason, after: s.cursor, lost: map[string]*uint64{}}
@@ -151,7 +153,8 @@ func (l *loop) skip(s *Stream, reason string, behind lag) {
 	l.n.dropped += dropped
 	s.gap.upto = upto
 	s.cursor = upto
-	s.eventsAt, s.bytesAt, s.behindSince = g.events, g.bytes, 0
+	s.eventsAt, s.bytesAt = g.events-uint64(s.flight.events), minus(g.bytes, uint64(s.flight.bytes))
+	s.behindSince = s.flight.arrived
 	l.advance(s)
 }
 
@@ -193,13 +196,28 @@ func (l *loop) nameGap(s *Stream) {
 	l.hand(s, b)
 }
 
+// unsure tells whether a channel's count is a lower bound, because a pattern
+// that selects it has lost nobody knows how many.
+func (p *gap) unsure(channel string) bool {
+	for name, n := range p.lost {
+		if pattern, err := wire.ParsePattern(name); n == nil && err == nil && pattern.Match(channel) {
+			return true
+		}
+	}
+	return false
+}
+
 // appendGap appends sg.gap, or a checkpoint when nothing is lost after all.
 func (l *loop) appendGap(dst []byte, p *gap) []byte {
 	after, upto := l.f.at(p.after), l.f.at(p.upto)
 	notice := wire.Gap{Reason: p.reason, After: after.String(), Upto: upto.String(), Channels: []wire.GapChannel{}}
 	for _, name := range slices.Sorted(maps.Keys(p.lost)) {
 		n := p.lost[name]
-		if n != nil && *n == 0 {
+		switch {
+		case n == nil:
+		case p.unsure(name):
+			n = nil
+		case *n == 0:
 			continue
 		}
 		if n != nil {

@@ -52,11 +52,11 @@ type Stream struct {
 	timer        timer
 	born         int64
 	nextBeat     int64
-	blockedSince int64 // since when the sink took no byte, while blocked
-	behindSince  int64 // arrival of the oldest event not yet handed out; 0 = none
-	noticeAt     int64 // of the last sg.slow; 0 = none
-	eventsAt     uint64
-	bytesAt      uint64
+	blockedSince int64  // since when the sink took no byte, while blocked
+	behindSince  int64  // arrival of the oldest event that the sink has not taken; 0 = none
+	noticeAt     int64  // of the last sg.slow; 0 = none
+	eventsAt     uint64 // group.events that the sink has taken or that were skipped
+	bytesAt      uint64 // group.bytes alike
 	flagsRev     int64
 	member       int   // index in group.members
 	order        int   // index in loop.streams
@@ -84,6 +84,7 @@ const (
 // flight is what the sink is taking just now.
 type flight struct {
 	events  int
+	bytes   int
 	replay  bool  // events from the client's past
 	arrived int64 // of the oldest live event; 0 = none
 }

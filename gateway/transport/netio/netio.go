@@ -9,6 +9,7 @@ package netio
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"sync"
 	"time"
@@ -23,10 +24,11 @@ type HTTP struct {
 	block   chan []byte   // what the goroutine of Serve writes next
 	closed  chan struct{} // the engine closed the stream
 
-	// mu guards served, and the connection against a deadline that is set when
-	// it serves the next request already.
-	mu     sync.Mutex
-	served bool
+	// mu guards what follows, and with it the connection: a deadline must not
+	// be set when it serves the next request already.
+	mu      sync.Mutex
+	ended   bool
+	writing bool
 }
 
 // NewHTTP makes the sink of one response. Headers are set, nothing is written.
@@ -50,10 +52,11 @@ func (h *HTTP) TryWrite(b []byte) (n int, blocked bool, err error) {
 
 // Close makes Serve return. A write that is still on its way fails.
 func (h *HTTP) Close() {
-	close(h.closed)
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if !h.served {
+	h.ended = true
+	close(h.closed)
+	if h.writing {
 		// No error that could be told to anyone: without deadlines the write
 		// ends when the client or its kernel gives up.
 		_ = h.control.SetWriteDeadline(time.Unix(1, 0))
@@ -65,20 +68,12 @@ func (h *HTTP) Close() {
 // whose context ctx is, and returns only when the sink is closed. whole is
 // false when the response was cut off and must not look complete.
 func (h *HTTP) Serve(ctx context.Context, s *engine.Stream) (whole bool) {
-	whole = h.serve(ctx, s)
-	h.mu.Lock()
-	h.served = true
-	h.mu.Unlock()
-	<-h.closed // Leave and Fail make the engine close
-	return whole
-}
-
-func (h *HTTP) serve(ctx context.Context, s *engine.Stream) (whole bool) {
 	for {
 		select {
 		case b := <-h.block:
 			if err := h.write(b); err != nil {
 				s.Fail(err)
+				<-h.closed
 				return false
 			}
 			s.Writable()
@@ -86,14 +81,32 @@ func (h *HTTP) serve(ctx context.Context, s *engine.Stream) (whole bool) {
 			return len(h.block) == 0
 		case <-ctx.Done():
 			s.Leave()
+			<-h.closed
 			return false
 		}
 	}
 }
 
+// errClosed tells that the stream was closed before its last bytes were
+// written.
+var errClosed = errors.New("stream closed")
+
 func (h *HTTP) write(b []byte) error {
+	if !h.setWriting(true) {
+		return errClosed
+	}
+	defer h.setWriting(false)
 	if _, err := h.w.Write(b); err != nil {
 		return err
 	}
 	return h.control.Flush()
+}
+
+// setWriting tells Close whether there is a write to break off; it is false
+// when there must be none any more.
+func (h *HTTP) setWriting(on bool) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.writing = on && !h.ended
+	return !h.ended
 }
