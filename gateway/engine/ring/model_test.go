@@ -205,6 +205,11 @@ func (m *model) prove() {
 	for _, l := range m.ring.Complete(subs, n) {
 		lost[l.Channel] = l
 	}
+	var batch Batch
+	_, err := m.ring.Replay(subs, n, m.head(), 100, &batch)
+	if wantErr := len(lost) > 0 && n < m.head(); errors.Is(err, ErrEvicted) != wantErr {
+		m.t.Fatalf("replay after %d: %v, lost are %v", n, err, lost)
+	}
 	gone := m.ring.First() - 1
 	for _, s := range subs.All() {
 		p, _ := wire.ParsePattern(s)

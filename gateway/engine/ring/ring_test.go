@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -212,7 +213,7 @@ type chained struct{ Prev uint64 }
 // TestReadersMissNothingWhileTheLogMoves runs resuming readers against a
 // writer and a janitor that evicts below their feet.
 func TestReadersMissNothingWhileTheLogMoves(t *testing.T) {
-	r := New("k3f9x2", 0, Replay{TTL: 30 * time.Millisecond, MaxBytes: 400 << 10})
+	r := New("k3f9x2", 0, Replay{TTL: 10 * time.Millisecond, MaxBytes: 150 << 10})
 	channels := []string{"a", "b", "a.x", "a.y", "b.x", "a.x.1"}
 	var done atomic.Bool
 	var readers, others sync.WaitGroup
@@ -238,14 +239,14 @@ func TestReadersMissNothingWhileTheLogMoves(t *testing.T) {
 			}
 			r.Append(batch)
 			if rng.IntN(20) == 0 {
-				time.Sleep(time.Millisecond)
+				runtime.Gosched()
 			}
 		}
 	})
 	others.Go(func() {
 		for !done.Load() {
 			r.Evict(time.Now())
-			time.Sleep(time.Millisecond)
+			time.Sleep(100 * time.Microsecond)
 		}
 	})
 	var delivered, evicted atomic.Int64
@@ -269,12 +270,16 @@ func TestReadersMissNothingWhileTheLogMoves(t *testing.T) {
 
 // chase resumes once at a random place and follows the chains of the channels.
 func chase(t *testing.T, r *Ring, subs *wire.SubSet, rng *rand.Rand) (delivered, evicted int64) {
-	head := r.Head()
+	head, slices, maxBytes := r.Head(), 20, 1000+rng.IntN(60000)
 	at := head - min(head, rng.Uint64N(5000))
+	if rng.IntN(10) > 0 {
+		// At the very edge, where the next eviction comes between any two steps.
+		at, slices, maxBytes = r.First()-1, 1, 1000
+	}
 	start, last := at, map[string]uint64{}
 	var b Batch
-	for range 20 {
-		next, err := r.Replay(subs, at, r.Head(), 1000+rng.IntN(60000), &b)
+	for range slices {
+		next, err := r.Replay(subs, at, r.Head(), maxBytes, &b)
 		if err != nil {
 			return delivered, evicted + 1
 		}
