@@ -34,7 +34,6 @@ type listener struct {
 // Audience opens n streams of these channels and returns when all are live.
 func (c *Cluster) Audience(t *testing.T, base string, n int, channels ...string) *audience {
 	t.Helper()
-	c.Answers(t, base+"/time")
 	a := &audience{}
 	var opening sync.WaitGroup
 	limit := make(chan struct{}, 32) // connects at a time
@@ -178,8 +177,8 @@ func flagIs(name string, value bool) func(string) bool {
 	}
 }
 
-// Answers waits until something behind url takes connections. A pod is Ready a
-// moment before its node's proxy knows of it.
+// Answers waits until something behind url takes connections, as Gateway does
+// for a gateway: a pod is Ready a moment before its node's proxy knows of it.
 func (c *Cluster) Answers(t *testing.T, url string) {
 	t.Helper()
 	Eventually(t, 10*time.Second, url, func() error {

@@ -59,7 +59,6 @@ func TestKilledPodIsReplacedAndStreamsAreToldWhatTheyLost(t *testing.T) {
 // load are options of a run against a gateway, publishing by its own account.
 func load(t *testing.T, namespace, base string) noloss.Options {
 	t.Helper()
-	cluster.Answers(t, base+"/time")
 	token := cluster.Publisher(t, namespace, "prices")
 	o := noloss.DefaultOptions()
 	o.URL, o.Client = strings.TrimSuffix(base, "/v2/realtime"), cluster.HTTP

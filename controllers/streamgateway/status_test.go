@@ -1,0 +1,387 @@
+package streamgateway
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/ptr"
+
+	"github.com/streamgateway/streamgateway/api/v1alpha1"
+	"github.com/streamgateway/streamgateway/controllers/fleet"
+	"github.com/streamgateway/streamgateway/controllers/resources"
+	"github.com/streamgateway/streamgateway/gateway/config"
+)
+
+const (
+	wantedTemplate = "newnewne"
+	olderTemplate  = "oldoldol"
+)
+
+// serving is the scope of a gateway with one ready pod that runs what is
+// wanted and is idle. Each test changes one thing about it.
+func serving() *scope {
+	s := newScope(&v1alpha1.StreamGateway{
+		ObjectMeta: metav1.ObjectMeta{Name: "prices", Namespace: "shop", Generation: 4, ResourceVersion: "100"},
+		Spec: v1alpha1.StreamGatewaySpec{
+			Gateway:  &v1alpha1.Gateway{Replicas: ptr.To(int32(1))},
+			Listener: &v1alpha1.Listener{Service: &v1alpha1.Service{Type: v1alpha1.ServiceClusterIP, Port: 80}},
+		},
+		Status: v1alpha1.StreamGatewayStatus{ActiveRevision: "before", Image: "image-before"},
+	}, &memory{children: map[string]applied{}})
+	s.plan = resources.Plan{Revision: "wanted", TemplateHash: wantedTemplate, Image: "image-wanted"}
+	s.deployments = []appsv1.Deployment{deploymentOf(wantedTemplate, 1, 1, "NewReplicaSetAvailable")}
+	s.pods = []corev1.Pod{podOf(wantedTemplate, true)}
+	s.document = config.Document{Serial: 7, Stable: config.Revision{Name: "wanted"}}
+	s.service = &corev1.Service{}
+	s.memory.push = push{serial: 7, start: s.now}
+	s.summary = fleet.Summary{Pods: 1, Rated: 1, Acks: fleet.Acks{Acked: 1}}
+	return s
+}
+
+func deploymentOf(template string, replicas, ready int32, reason string) appsv1.Deployment {
+	status := corev1.ConditionTrue
+	if reason == "ProgressDeadlineExceeded" {
+		status = corev1.ConditionFalse
+	}
+	return appsv1.Deployment{
+		ObjectMeta: metav1.ObjectMeta{
+			Name: "prices-" + template, UID: "uid", Labels: map[string]string{resources.LabelTemplateHash: template},
+		},
+		Status: appsv1.DeploymentStatus{
+			Replicas: replicas, UpdatedReplicas: replicas, ReadyReplicas: ready,
+			Conditions: []appsv1.DeploymentCondition{{Type: appsv1.DeploymentProgressing, Status: status, Reason: reason}},
+		},
+	}
+}
+
+func podOf(template string, ready bool) corev1.Pod {
+	status := corev1.ConditionFalse
+	if ready {
+		status = corev1.ConditionTrue
+	}
+	return corev1.Pod{
+		ObjectMeta: metav1.ObjectMeta{Name: "pod-" + template, Labels: map[string]string{resources.LabelTemplateHash: template}},
+		Status:     corev1.PodStatus{Conditions: []corev1.PodCondition{{Type: corev1.PodReady, Status: status}}},
+	}
+}
+
+// rollingOut: the pods of an older template serve, those of the wanted one are
+// not ready.
+func rollingOut(s *scope) {
+	s.deployments = []appsv1.Deployment{
+		deploymentOf(olderTemplate, 1, 1, "NewReplicaSetAvailable"), deploymentOf(wantedTemplate, 1, 0, "ReplicaSetUpdated"),
+	}
+	s.pods = []corev1.Pod{podOf(olderTemplate, true), podOf(wantedTemplate, false)}
+	s.summary.Acks.Pending = 1
+}
+
+func starting(s *scope) {
+	s.sg.Status = v1alpha1.StreamGatewayStatus{}
+	s.deployments = []appsv1.Deployment{deploymentOf(wantedTemplate, 1, 0, "ReplicaSetUpdated")}
+	s.pods = []corev1.Pod{podOf(wantedTemplate, false)}
+	s.summary = fleet.Summary{Acks: fleet.Acks{Pending: 1}}
+}
+
+func waitingFor(reason string) func(*scope) {
+	return func(s *scope) {
+		starting(s)
+		s.pods[0].Status.ContainerStatuses = []corev1.ContainerStatus{{
+			Image: "image-wanted", State: corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{Reason: reason}},
+			LastTerminationState: corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{ExitCode: 2, Reason: "Error"}},
+		}}
+	}
+}
+
+func serverSaid(reason, message string) func(*scope) {
+	return func(s *scope) { s.problem(reason, message) }
+}
+
+// forTheDeadline says that the trouble has lasted for five minutes.
+func forTheDeadline(reason string, change func(*scope)) func(*scope) {
+	return func(s *scope) {
+		change(s)
+		s.sg.Status.Conditions = append(s.sg.Status.Conditions, metav1.Condition{
+			Type: v1alpha1.ConditionProgrammed, Status: metav1.ConditionFalse, Reason: reason,
+			LastTransitionTime: metav1.NewTime(s.now.Add(-resources.ProgressDeadline)),
+		})
+	}
+}
+
+func traffic(change func(*fleet.Summary)) func(*scope) {
+	return func(s *scope) {
+		s.summary.Connections, s.summary.Offered = 100, 1000
+		change(&s.summary)
+		s.memory.breach, _ = breach(&s.summary) // seen once before
+		s.memory.breaches = 1
+	}
+}
+
+func TestEachReasonOfEachConditionHasItsCause(t *testing.T) {
+	nacked := func(s *scope) {
+		s.summary.Acks = fleet.Acks{Nacked: 1, Nacks: []fleet.Nack{{Pod: "pod-a", Message: "queue.maxBytes is too small"}}}
+	}
+	cases := []struct {
+		cause  string
+		change func(*scope)
+		want   string // conditions as Type=Status/Reason
+		words  string // in the message of the first of them
+	}{
+		{"all is well", func(*scope) {}, "Ready=True/Ready Accepted=True/Accepted Programmed=True/Programmed Available=True/MinimumPodsReady Healthy=True/Idle Reconciling=False/UpToDate Stalled=False/NotStalled", "serving revision wanted"},
+
+		{"no pod has been ready yet", starting, "Ready=Unknown/Pending Programmed=Unknown/Pending Available=Unknown/Pending Healthy=Unknown/Pending Reconciling=True/NewRevision", "waiting for the pods"},
+		{"nothing exists yet", func(s *scope) {
+			starting(s)
+			s.deployments, s.pods, s.document, s.service = nil, nil, config.Document{}, nil
+		}, "Ready=Unknown/Pending Programmed=Unknown/Pending Available=Unknown/Pending", ""},
+		{"new pods are on their way", rollingOut, "Ready=Unknown/RollingOut Programmed=Unknown/Pending Available=True/MinimumPodsReady Reconciling=True/NewRevision Stalled=False/NotStalled", "waiting for the pods"},
+		{"a document is on its way", func(s *scope) { s.summary.Acks = fleet.Acks{Pending: 1} }, "Ready=Unknown/RollingOut Programmed=Unknown/Pending Reconciling=True/Pushing", "0 of 1 ready pods run config 7"},
+
+		{"an object is somebody else's", serverSaid(v1alpha1.ReasonNameCollision, "Service prices exists"), "Ready=False/NotProgrammed Programmed=False/NameCollision Stalled=True/NameCollision Reconciling=False/Stalled", "Service prices exists"},
+		{"a quota is used up", serverSaid(v1alpha1.ReasonQuotaExceeded, "exceeded quota: q"), "Ready=False/NotProgrammed Programmed=False/QuotaExceeded Stalled=False/NotStalled Reconciling=True/Retrying", "exceeded quota: q"},
+		{"a quota has been used up for the deadline", forTheDeadline("QuotaExceeded", serverSaid(v1alpha1.ReasonQuotaExceeded, "exceeded quota: q")), "Stalled=True/QuotaExceeded Reconciling=False/Stalled", "exceeded quota: q"},
+		{"a right is missing", serverSaid(v1alpha1.ReasonForbidden, "cannot patch"), "Programmed=False/Forbidden Stalled=False/NotStalled", "cannot patch"},
+		{"a right has been missing for the deadline", forTheDeadline("Forbidden", serverSaid(v1alpha1.ReasonForbidden, "cannot patch")), "Stalled=True/Forbidden", "cannot patch"},
+		{"an admission plug-in says no", serverSaid(v1alpha1.ReasonAdmissionDenied, "denied the request"), "Programmed=False/AdmissionDenied Reconciling=True/Retrying", "denied the request"},
+		{"an admission plug-in has said no for the deadline", forTheDeadline("AdmissionDenied", serverSaid(v1alpha1.ReasonAdmissionDenied, "denied the request")), "Stalled=True/ProgressDeadlineExceeded", "denied the request"},
+		{"a quota refuses the pods", func(s *scope) {
+			starting(s)
+			s.deployments[0].Status.Conditions = append(s.deployments[0].Status.Conditions, appsv1.DeploymentCondition{
+				Type: appsv1.DeploymentReplicaFailure, Status: corev1.ConditionTrue, Message: `pods "p" is forbidden: exceeded quota: q`})
+		}, "Programmed=False/QuotaExceeded", "exceeded quota: q"},
+		{"the load balancer has no address", func(s *scope) { s.sg.Spec.Listener.Service.Type = v1alpha1.ServiceLoadBalancer }, "Programmed=False/AddressNotAssigned Ready=False/NotProgrammed", "no load balancer address"},
+		{"a pod refuses the document", nacked, "Programmed=False/ConfigRejected Ready=False/NotProgrammed Available=True/MinimumPodsReady Stalled=True/InvalidSpec Reconciling=False/Stalled", "pod pod-a runs on with its last good config; it refused config 7: queue.maxBytes is too small"},
+		{"a ready pod is silent", func(s *scope) {
+			s.summary.Acks = fleet.Acks{Pending: 1}
+			s.memory.push.start = s.now.Add(-ackTimeout - time.Second)
+		}, "Programmed=False/ConfigNotAcked Ready=False/NotProgrammed", "has not acknowledged config 7"},
+		{"a pod that is not ready is silent", func(s *scope) {
+			rollingOut(s)
+			s.memory.push.start = s.now.Add(-time.Hour)
+		}, "Programmed=Unknown/Pending", ""},
+
+		{"the pod is gone", func(s *scope) { s.pods = nil; s.summary = fleet.Summary{} }, "Available=False/NoPodsReady Ready=False/Unavailable Reconciling=True/Scaling Programmed=True/Programmed", "0/1 pods ready"},
+		{"too few of many pods are ready", func(s *scope) { s.sg.Spec.Gateway.Replicas = ptr.To(int32(2)) }, "Available=False/BelowMinimum Ready=False/Unavailable", "1/2 pods ready"},
+		{"the first image cannot be pulled", waitingFor("ImagePullBackOff"), "Available=False/ImagePullFailed Ready=False/Unavailable", `image "image-wanted" cannot be pulled`},
+		{"the first pod crashes", waitingFor("CrashLoopBackOff"), "Available=False/PodsCrashing Ready=False/Unavailable", "exit code 2 (Error)"},
+		{"no node takes the first pod", func(s *scope) {
+			starting(s)
+			s.pods[0].Status.Conditions = []corev1.PodCondition{{Type: corev1.PodScheduled, Status: corev1.ConditionFalse, Reason: "Unschedulable", Message: "0/3 nodes"}}
+		}, "Available=False/Unschedulable", "0/3 nodes"},
+		{"it is scaled to zero", func(s *scope) {
+			s.sg.Spec.Gateway.Replicas = ptr.To(int32(0))
+			s.pods, s.summary = nil, fleet.Summary{}
+			s.deployments[0] = deploymentOf(wantedTemplate, 0, 0, "NewReplicaSetAvailable")
+		}, "Available=False/ScaledToZero Ready=True/Ready Reconciling=False/UpToDate", "replicas is 0"},
+
+		{"deliveries fail", traffic(func(s *fleet.Summary) { s.ErrorPercent = 2 }), "Healthy=False/ErrorRateHigh Ready=False/Unhealthy", "more than 1 %"},
+		{"events are dropped", traffic(func(s *fleet.Summary) { s.DropPercent = 2 }), "Healthy=False/DropRateHigh", "skipped"},
+		{"deliveries are late", traffic(func(s *fleet.Summary) { s.LatencyP99 = 2 * time.Second }), "Healthy=False/LatencyHigh", "over 1s"},
+		{"clients lag", traffic(func(s *fleet.Summary) { s.QueuePercent = 95 }), "Healthy=False/QueueFull", "90 %"},
+		{"streams end unasked", traffic(func(s *fleet.Summary) { s.ReconnectsPerMinute = 30 }), "Healthy=False/ReconnectStorm", "20 %"},
+		{"the replay buffer is too small", traffic(func(s *fleet.Summary) { s.ShortReplay = []string{"pod-a"} }), "Healthy=False/ReplayWindowShort", "pod-a keeps events for less than replay.ttl"},
+		{"there is traffic", traffic(func(*fleet.Summary) {}), "Healthy=True/WithinThresholds", ""},
+		{"there is little traffic", traffic(func(s *fleet.Summary) { s.Offered, s.ErrorPercent = 50, 100 }), "Healthy=Unknown/InsufficientTraffic Ready=True/Ready", "fewer than 100"},
+		{"ready pods have not answered", func(s *scope) {
+			s.summary = fleet.Summary{Acks: fleet.Acks{Pending: 1}}
+			s.memory.reportTime = s.now.Add(-staleAfter - time.Second)
+		}, "Healthy=Unknown/MetricsStale", "no pod"},
+
+		{"the deadline has passed", func(s *scope) {
+			rollingOut(s)
+			s.deployments[1] = deploymentOf(wantedTemplate, 1, 0, "ProgressDeadlineExceeded")
+		}, "Stalled=True/ProgressDeadlineExceeded Ready=False/Stalled Reconciling=False/Stalled Available=True/MinimumPodsReady", "no progress for 5m0s"},
+		{"the API server fails again and again", func(s *scope) { s.err = errors.New("the server is away") }, "Reconciling=True/Retrying", "the server is away"},
+		{"pods end", func(s *scope) {
+			ending := podOf(olderTemplate, true)
+			ending.DeletionTimestamp = &metav1.Time{Time: s.now}
+			s.pods = append(s.pods, ending)
+		}, "Reconciling=True/Draining Ready=True/Ready", ""},
+	}
+	for _, c := range cases {
+		t.Run(c.cause, func(t *testing.T) {
+			s := serving()
+			c.change(s)
+			status := s.status()
+			for i, want := range strings.Fields(c.want) {
+				kind, rest, _ := strings.Cut(want, "=")
+				got := meta.FindStatusCondition(status.Conditions, kind)
+				if fmt.Sprintf("%s/%s", got.Status, got.Reason) != rest {
+					t.Errorf("%s is %s/%s (%s), want %s", kind, got.Status, got.Reason, got.Message, rest)
+				}
+				if i == 0 && !strings.Contains(got.Message, c.words) {
+					t.Errorf("the message of %s is %q, want %q in it", kind, got.Message, c.words)
+				}
+			}
+			if len(status.Conditions) != 7 {
+				t.Errorf("%d conditions, want all seven", len(status.Conditions))
+			}
+			if meta.IsStatusConditionTrue(status.Conditions, v1alpha1.ConditionReconciling) && meta.IsStatusConditionTrue(status.Conditions, v1alpha1.ConditionStalled) {
+				t.Error("Reconciling and Stalled are both True")
+			}
+		})
+	}
+}
+
+func TestFailedPassDoesNotMoveTheObservedGeneration(t *testing.T) {
+	s := serving()
+	s.sg.Status.ObservedGeneration = 3
+	s.err = errors.New("the server is away")
+	status := s.status()
+	if status.ObservedGeneration != 3 || status.Conditions[0].ObservedGeneration != 3 {
+		t.Errorf("observed %d, the condition %d; want 3", status.ObservedGeneration, status.Conditions[0].ObservedGeneration)
+	}
+}
+
+func TestActiveRevisionMovesOnceTheWantedPodsServeAndRunIt(t *testing.T) {
+	cases := map[string]struct {
+		change func(*scope)
+		want   string
+	}{
+		"the pods serve and run it":         {func(*scope) {}, "wanted"},
+		"the wanted pods are not ready":     {rollingOut, "before"},
+		"they run another document":         {func(s *scope) { s.summary.Acks = fleet.Acks{Pending: 1} }, "before"},
+		"the document could not be written": {func(s *scope) { s.document.Stable.Name = "before" }, "before"},
+		"there are no pods, and shall be none": {func(s *scope) {
+			s.sg.Spec.Gateway.Replicas = ptr.To(int32(0))
+			s.pods = nil
+			s.summary = fleet.Summary{}
+		}, "wanted"},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			s := serving()
+			c.change(s)
+			if got := s.status(); got.ActiveRevision != c.want || got.Image != "image-"+c.want || got.DesiredRevision != "wanted" {
+				t.Errorf("active %s with %s, desired %s; want active %s", got.ActiveRevision, got.Image, got.DesiredRevision, c.want)
+			}
+		})
+	}
+}
+
+func TestAtMostFiveRefusalsAreTold(t *testing.T) {
+	s := serving()
+	for i := range 9 {
+		s.summary.Acks.Nacks = append(s.summary.Acks.Nacks, fleet.Nack{Pod: fmt.Sprint("pod-", i), Message: "no"})
+	}
+	s.summary.Acks.Nacked = 9
+	if got := s.status().Config; len(got.Nacks) != maxNacks || *got.Nacked != 9 {
+		t.Errorf("%d refusals told of %d", len(got.Nacks), *got.Nacked)
+	}
+}
+
+func TestAddressesAreTheServiceAndItsLoadBalancer(t *testing.T) {
+	s := serving()
+	s.sg.Spec.Listener.Service.Port = 443
+	s.service.Status.LoadBalancer.Ingress = []corev1.LoadBalancerIngress{{IP: "fd00::7"}, {Hostname: "lb.example.com"}}
+	url, all := addresses(s.sg, s.service)
+	want := []v1alpha1.Address{{Type: "Hostname", Value: "prices.shop.svc"}, {Type: "IPAddress", Value: "fd00::7"}, {Type: "Hostname", Value: "lb.example.com"}}
+	if diff := cmp.Diff(want, all); diff != "" || url != "http://[fd00::7]:443" {
+		t.Errorf("url %s, addresses %s", url, diff)
+	}
+	if url, all := addresses(s.sg, nil); url != "" || all != nil {
+		t.Errorf("without a Service: %s, %v", url, all)
+	}
+}
+
+// nextPass is the scope of the next pass, after this status was written.
+func nextPass(s *scope, later time.Duration) *scope {
+	next := serving()
+	next.sg.Status = s.status()
+	next.now = s.now.Add(later)
+	next.memory = s.memory
+	return next
+}
+
+func TestIdleGatewayHasNothingToWrite(t *testing.T) {
+	first := serving()
+	next := nextPass(first, time.Hour)
+	if diff := cmp.Diff(next.sg.Status, next.status()); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestNumbersAloneAreWrittenEveryThirtySecondsAndOnlyWhenOneMoves(t *testing.T) {
+	busy := func(s *scope, eventsPerSecond float64) *scope {
+		s.summary.Connections, s.summary.Offered, s.summary.EventsPerSecond = 12345, 1000, eventsPerSecond
+		return s
+	}
+	first := busy(serving(), 1000)
+	if got := *first.status().Metrics.EventsPerSecond; got != 1000 {
+		t.Fatalf("events %d/s", got)
+	}
+	cases := []struct {
+		name  string
+		later time.Duration
+		rate  float64
+		want  int64
+	}{
+		{"a move within 30 s waits", 29 * time.Second, 2000, 1000},
+		{"a move after 30 s is written", 31 * time.Second, 2000, 2000},
+		{"a move below the rounding is none", time.Hour, 1040, 1000},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			next := busy(nextPass(first, c.later), c.rate)
+			got := next.status()
+			if *got.Metrics.EventsPerSecond != c.want {
+				t.Errorf("events %d/s, want %d", *got.Metrics.EventsPerSecond, c.want)
+			}
+			if unchanged := cmp.Equal(next.sg.Status, got); unchanged != (c.want == 1000) {
+				t.Errorf("unchanged: %v", unchanged)
+			}
+		})
+	}
+}
+
+// A gateway whose traffic comes and goes must not write at each turn.
+func TestHealthThatFollowsTrafficWaitsWithTheNumbers(t *testing.T) {
+	first := serving() // idle
+	next := nextPass(first, 5*time.Second)
+	next.summary.Offered, next.summary.EventsPerSecond = 50, 5
+	if diff := cmp.Diff(next.sg.Status, next.status()); diff != "" {
+		t.Errorf("written after 5 s: %s", diff)
+	}
+	later := nextPass(first, 31*time.Second)
+	later.summary.Offered, later.summary.EventsPerSecond = 50, 5
+	if c := meta.FindStatusCondition(later.status().Conditions, v1alpha1.ConditionHealthy); c.Reason != v1alpha1.ReasonInsufficientTraffic {
+		t.Errorf("after 31 s Healthy is %s", c.Reason)
+	}
+}
+
+func TestOneBadLookIsAnAccidentAndTwoAreABreach(t *testing.T) {
+	first := serving()
+	bad := nextPass(first, 5*time.Second)
+	bad.summary.Offered, bad.summary.DropPercent = 1000, 50
+	if c := meta.FindStatusCondition(bad.status().Conditions, v1alpha1.ConditionHealthy); c.Status != metav1.ConditionTrue {
+		t.Errorf("after one bad look Healthy is %s/%s", c.Status, c.Reason)
+	}
+	if bad.wait != movingInterval {
+		t.Errorf("the next look is in %s", bad.wait)
+	}
+	again := nextPass(first, 6*time.Second)
+	again.sg.Status = bad.sg.Status
+	again.summary.Offered, again.summary.DropPercent = 1000, 50
+	again.memory.breach, again.memory.breaches = v1alpha1.ReasonDropRateHigh, 1
+	if c := meta.FindStatusCondition(again.status().Conditions, v1alpha1.ConditionHealthy); c.Reason != v1alpha1.ReasonDropRateHigh {
+		t.Errorf("after two bad looks Healthy is %s/%s", c.Status, c.Reason)
+	}
+}
+
+func TestStatusOfOurOwnLastWriteCountsWhenTheCacheIsBehind(t *testing.T) {
+	s := serving()
+	s.memory.status = &v1alpha1.StreamGatewayStatus{ActiveRevision: "from-memory"}
+	for version, want := range map[string]string{"101": "from-memory", "100": "before", "99": "before"} {
+		s.memory.statusRV = version
+		if got := s.statusBefore().ActiveRevision; got != want {
+			t.Errorf("written as %s, cached as 100: %s, want %s", version, got, want)
+		}
+	}
+}
