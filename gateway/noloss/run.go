@@ -22,7 +22,7 @@ type Options struct {
 	Subscribers int
 	Channels    int
 	Rate        float64       // events per second, all publishers together
-	Duration    time.Duration // of publishing
+	Duration    time.Duration // of publishing; longer when not all cuts found a connection by then
 	Settle      time.Duration // longest wait for an acknowledgement, and at the end for what is on its way
 	Cuts        int           // connections broken while publishing, at random places
 	Formats     []string      // taken in turn by the subscribers
@@ -155,8 +155,9 @@ func (r *run) publish(ctx context.Context) error {
 			return fmt.Errorf("subscriber %d was not live after %s", s.index, r.options.Settle)
 		}
 	}
-	publishing, stop := context.WithTimeout(ctx, r.options.Duration)
+	publishing, stop := context.WithCancel(ctx)
 	defer stop()
+	end := time.After(r.options.Duration)
 	var (
 		wg   sync.WaitGroup
 		once sync.Once
@@ -171,27 +172,35 @@ func (r *run) publish(ctx context.Context) error {
 		})
 	}
 	r.cutter(publishing)
+	select {
+	case <-end:
+	case <-publishing.Done():
+	}
+	stop()
 	wg.Wait()
 	return err
 }
 
-// cutter spreads the cuts over the first nine tenths of the time.
+// cutter spreads the cuts over the first nine tenths of the time, one at a
+// random moment of each share. On a slow machine it goes on for up to as long as
+// the settling may take, and publishing with it.
 func (r *run) cutter(ctx context.Context) {
 	if r.options.Cuts == 0 {
 		return
 	}
-	pause := r.options.Duration * 9 / 10 / time.Duration(r.options.Cuts)
-	for done := 0; done < r.options.Cuts && ctx.Err() == nil; {
+	begun, share := time.Now(), r.options.Duration*9/10/time.Duration(r.options.Cuts)
+	late := time.After(r.options.Duration + r.options.Settle)
+	for done := 0; done < r.options.Cuts; {
+		moment := begun.Add(time.Duration(done)*share + time.Duration(r.rand.Int64N(int64(share)+1)))
 		select {
-		case <-time.After(time.Duration(r.rand.Int64N(int64(2*pause) + 1))):
+		case <-time.After(max(time.Until(moment), time.Millisecond)):
+		case <-late:
+			return
 		case <-ctx.Done():
 			return
 		}
-		for range r.subscribers {
-			if r.subscribers[r.rand.IntN(len(r.subscribers))].cut(r.rand.IntN(cutBytes)) {
-				done++
-				break
-			}
+		if r.subscribers[r.rand.IntN(len(r.subscribers))].cut(r.rand.IntN(cutBytes)) {
+			done++
 		}
 	}
 }

@@ -36,6 +36,7 @@ type Stream struct {
 	cutAfter atomic.Int64 // bytes still to be read before the cut; negative: none asked for
 	parser   parser
 	queue    []Message
+	err      error // what ended the stream; told when the queue is empty
 	buf      []byte
 	piece    func(limit int) int // how many bytes the next read may take
 }
@@ -82,9 +83,10 @@ func Open(ctx context.Context, client *http.Client, address, lastEventID string)
 // orderly end, ErrCut for one that Cut ended.
 func (s *Stream) Next() (Message, error) {
 	for len(s.queue) == 0 {
-		if err := s.read(); err != nil && len(s.queue) == 0 {
-			return Message{}, err
+		if s.err != nil {
+			return Message{}, s.err
 		}
+		s.err = s.read()
 	}
 	m := s.queue[0]
 	s.queue = s.queue[1:]
