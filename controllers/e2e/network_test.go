@@ -56,7 +56,7 @@ func (d *dialer) thread(nodePID int, entered chan<- error) {
 	fd, err := unix.Open(fmt.Sprintf("/proc/%d/ns/net", nodePID), unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	if err == nil {
 		err = unix.Setns(fd, unix.CLONE_NEWNET)
-		unix.Close(fd)
+		_ = unix.Close(fd) // the thread is in the namespace now, whatever becomes of the handle
 	}
 	entered <- err
 	if err != nil {
