@@ -136,13 +136,13 @@ func find(dir []*chunk, seq uint64) (*chunk, int) {
 	return dir[i], int(seq - dir[i].base)
 }
 
-// element gives the event at an index; ok is false when its channel has been
-// forgotten, which happens only to events that have left the log.
-func (r *Ring) element(c *chunk, i int) (e wire.Element, ok bool) {
+// element gives the event at an index. The error is ErrEvicted when its channel
+// has been forgotten, which happens only to events that have left the log.
+func (r *Ring) element(c *chunk, i int) (wire.Element, error) {
 	en := &c.entries[i]
 	ch := r.table.byID(en.channel)
 	if ch == nil {
-		return e, false
+		return wire.Element{}, ErrEvicted
 	}
 	json := c.slab[en.off : en.off+en.elementLen : en.off+en.elementLen]
 	return wire.Element{
@@ -151,5 +151,5 @@ func (r *Ring) element(c *chunk, i int) (e wire.Element, ok bool) {
 		Data:  json[en.dataOff : en.elementLen-1],
 		Kind:  wire.DataKind(en.flags & flagKind),
 		Flush: en.flags&flagFlush != 0,
-	}, true
+	}, nil
 }

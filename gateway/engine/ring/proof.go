@@ -7,8 +7,8 @@ type ChannelLoss struct {
 	Channel string // channel or pattern, as subscribed
 	// EvictedUpto is the newest event of it that is gone, or a bound above it.
 	EvictedUpto uint64
-	// Unprovable: the ring has forgotten the channel and cannot say more than
-	// the bound; perhaps nothing is lost.
+	// Unprovable: the ring has forgotten the channel, or the pattern has too
+	// many, and it cannot say more than the bound; perhaps nothing is lost.
 	Unprovable bool
 }
 
@@ -42,13 +42,23 @@ func (r *Ring) Complete(subs *wire.SubSet, n uint64) []ChannelLoss {
 	return lost
 }
 
+// maxWalk bounds the channels of a pattern that a proof looks at. Above it the
+// pattern counts as lost: a reader with so many channels and a cursor from
+// before an eviction has hardly missed nothing.
+const maxWalk = 1 << 14
+
 // patternLoss folds all channels of a pattern, known and forgotten.
 func (r *Ring) patternLoss(p wire.Pattern) ChannelLoss {
 	loss := ChannelLoss{Channel: p.String()}
-	r.table.match(p, func(ch *channel) bool {
+	visits := 0
+	if !r.table.match(p, func(ch *channel) bool {
+		visits++
 		loss.EvictedUpto = max(loss.EvictedUpto, ch.evicted.Load())
-		return true
-	})
+		return visits < maxWalk
+	}) {
+		loss.EvictedUpto, loss.Unprovable = r.evicted.Load(), true
+		return loss
+	}
 	if floor := r.floors.ofPattern(p); floor > loss.EvictedUpto {
 		loss.EvictedUpto, loss.Unprovable = floor, true
 	}

@@ -1,6 +1,7 @@
 package ring
 
 import (
+	"maps"
 	"slices"
 
 	"github.com/streamgateway/streamgateway/gateway/engine/wire"
@@ -18,9 +19,9 @@ func (r *Ring) Each(after, upto uint64, visit func(*wire.Element) bool) error {
 	upto = min(upto, r.Head())
 	for _, c := range dir[from(dir, after+1):] {
 		for seq, end := max(after+1, c.base), min(c.end(), upto+1); seq < end; seq++ {
-			e, ok := r.element(c, int(seq-c.base))
-			if !ok {
-				return ErrEvicted
+			e, err := r.element(c, int(seq-c.base))
+			if err != nil {
+				return err
 			}
 			if !visit(&e) {
 				return nil
@@ -39,7 +40,8 @@ func (r *Ring) Get(seq uint64) (e wire.Element, ok bool) {
 	if c == nil {
 		return e, false
 	}
-	return r.element(c, i)
+	e, err := r.element(c, i)
+	return e, err == nil
 }
 
 // Last puts the newest n retained events of a channel, not after upto, into
@@ -57,7 +59,7 @@ func (r *Ring) Last(name string, upto uint64, n int, dst *Batch) {
 		if c == nil {
 			break
 		}
-		if e, ok := r.element(c, i); ok && seq <= upto {
+		if e, err := r.element(c, i); err == nil && seq <= upto {
 			dst.Elements = append(dst.Elements, e)
 			dst.Bytes += len(e.JSON)
 		}
@@ -96,6 +98,13 @@ func (r *Ring) every(subs *wire.SubSet, after uint64) []tip {
 	return slices.CompactFunc(found, sameChannel)
 }
 
+// held gives dir when all events after a position are in it and are fewer than
+// the channels, so that going through them is the short way.
+func (r *Ring) held(after, upto uint64) (dir []*chunk, ok bool) {
+	dir = *r.dir.Load()
+	return dir, r.evicted.Load() <= after && upto-after <= uint64(r.table.len())
+}
+
 // Newest puts the newest event of each subscribed channel after a position,
 // and not after upto, into dst, oldest first, as many as fit in maxBytes. next
 // is as with Replay: call again with it, and the same upto, for the rest.
@@ -106,9 +115,37 @@ func (r *Ring) Newest(subs *wire.SubSet, after, upto uint64, maxBytes int, dst *
 	if after >= upto {
 		return after
 	}
+	dir, seqs := r.newest(subs, after, upto)
+	slices.Sort(seqs)
+	for _, seq := range seqs {
+		c, i := find(dir, seq)
+		if c == nil {
+			continue
+		}
+		if e, err := r.element(c, i); err == nil && !dst.add(e, maxBytes) {
+			return after
+		}
+		after = seq
+	}
+	return upto
+}
+
+// newest lists the newest events of the subscribed channels between two
+// positions, and gives the directory to find them in.
+func (r *Ring) newest(subs *wire.SubSet, after, upto uint64) (dir []*chunk, seqs []uint64) {
+	if dir, ok := r.held(after, upto); ok {
+		s := r.scratch.Get().(*scratch)
+		defer r.scratch.Put(s)
+		latest := map[uint32]uint64{}
+		if r.scan(dir, subs, s, after, upto, func(c *chunk, i int) bool {
+			latest[c.entries[i].channel] = c.base + uint64(i)
+			return true
+		}) {
+			return dir, slices.Collect(maps.Values(latest))
+		}
+	}
 	channels := r.every(subs, after)
-	dir := *r.dir.Load()
-	seqs := make([]uint64, 0, len(channels))
+	dir = *r.dir.Load()
 	for _, ch := range channels {
 		seq := ch.newest
 		for seq > upto {
@@ -122,18 +159,7 @@ func (r *Ring) Newest(subs *wire.SubSet, after, upto uint64, maxBytes int, dst *
 			seqs = append(seqs, seq)
 		}
 	}
-	slices.Sort(seqs)
-	for _, seq := range seqs {
-		c, i := find(dir, seq)
-		if c == nil {
-			continue
-		}
-		if e, ok := r.element(c, i); ok && !dst.add(e, maxBytes) {
-			return after
-		}
-		after = seq
-	}
-	return upto
+	return dir, seqs
 }
 
 // ChannelCount is how many events a channel got.
@@ -150,6 +176,15 @@ type ChannelCount struct {
 // Subscriptions whose channels have been forgotten are not there: Complete
 // names them.
 func (r *Ring) Count(subs *wire.SubSet, after, upto uint64, maxSteps int) []ChannelCount {
+	upto = min(upto, r.Head())
+	if after >= upto {
+		return nil
+	}
+	if upto-after <= uint64(max(maxSteps, 0)) {
+		if counts, ok := r.countThrough(subs, after, upto); ok {
+			return counts
+		}
+	}
 	channels := r.every(subs, after)
 	dir := *r.dir.Load()
 	counts := make([]ChannelCount, 0, len(channels))
@@ -171,4 +206,34 @@ func (r *Ring) Count(subs *wire.SubSet, after, upto uint64, maxSteps int) []Chan
 		}
 	}
 	return counts
+}
+
+// countThrough counts by going through the events; ok is false when that is not
+// the short way, or not possible.
+func (r *Ring) countThrough(subs *wire.SubSet, after, upto uint64) (counts []ChannelCount, ok bool) {
+	dir, ok := r.held(after, upto)
+	if !ok {
+		return nil, false
+	}
+	s := r.scratch.Get().(*scratch)
+	defer r.scratch.Put(s)
+	place := map[uint32]int{} // in counts, by channel
+	forgotten := false
+	ok = r.scan(dir, subs, s, after, upto, func(c *chunk, i int) bool {
+		id := c.entries[i].channel
+		at, known := place[id]
+		if !known {
+			ch := r.table.byID(id)
+			if ch == nil {
+				forgotten = true
+				return false
+			}
+			at = len(counts)
+			place[id] = at
+			counts = append(counts, ChannelCount{Channel: ch.name, Exact: true})
+		}
+		counts[at].Events++
+		return true
+	})
+	return counts, ok && !forgotten
 }

@@ -71,7 +71,7 @@ func (r *Ring) Replay(subs *wire.SubSet, after, upto uint64, maxBytes int, dst *
 	}
 	s := r.scratch.Get().(*scratch)
 	defer r.scratch.Put(s)
-	straight := upto-after <= shortSpan || !r.active(subs, after, s)
+	straight := upto-after <= shortSpan || r.crowded(subs, after, upto) || !r.active(subs, after, s)
 	// The order matters. Channels' newest events were read before dir, so dir
 	// has them, or else says so through the proof, which is made after.
 	dir := *r.dir.Load()
@@ -89,6 +89,12 @@ func (r *Ring) Replay(subs *wire.SubSet, after, upto uint64, maxBytes int, dst *
 		return r.readThrough(dir, subs, s, after, upto, maxBytes, dst)
 	}
 	return r.pick(dir, s.seqs, after, upto, maxBytes, dst)
+}
+
+// crowded tells whether going through a pattern's channels could take longer
+// than going through the events.
+func (r *Ring) crowded(subs *wire.SubSet, after, upto uint64) bool {
+	return len(subs.Patterns()) > 0 && upto-after <= uint64(r.table.len())
 }
 
 // active lists the subscribed channels that have an event after a position; it
@@ -152,9 +158,9 @@ func (r *Ring) pick(dir []*chunk, seqs []uint64, after, upto uint64, maxBytes in
 		if c == nil {
 			return after, ErrEvicted
 		}
-		e, ok := r.element(c, i)
-		if !ok {
-			return after, ErrEvicted
+		e, err := r.element(c, i)
+		if err != nil {
+			return after, err
 		}
 		if !dst.add(e, maxBytes) {
 			return after, nil
@@ -167,27 +173,40 @@ func (r *Ring) pick(dir []*chunk, seqs []uint64, after, upto uint64, maxBytes in
 // readThrough goes over all events between two positions and puts the
 // subscribed ones into dst.
 func (r *Ring) readThrough(dir []*chunk, subs *wire.SubSet, s *scratch, after, upto uint64, maxBytes int, dst *Batch) (next uint64, err error) {
+	next = upto
+	if !r.scan(dir, subs, s, after, upto, func(c *chunk, i int) bool {
+		var e wire.Element
+		if e, err = r.element(c, i); err != nil {
+			return false
+		}
+		if !dst.add(e, maxBytes) {
+			next = e.Seq - 1
+			return false
+		}
+		return true
+	}) || err != nil {
+		return after, ErrEvicted
+	}
+	return next, nil
+}
+
+// scan calls visit with every subscribed event between two positions, oldest
+// first, until it says no; ok is false when dir has lost some of them.
+func (r *Ring) scan(dir []*chunk, subs *wire.SubSet, s *scratch, after, upto uint64, visit func(c *chunk, i int) bool) (ok bool) {
 	clear(s.memo[:])
 	for _, c := range dir[from(dir, after+1):] {
 		for seq, end := max(after+1, c.base), min(c.end(), upto+1); seq < end; seq++ {
 			i := int(seq - c.base)
 			want, ok := r.wanted(subs, s, c.entries[i].channel)
 			if !ok {
-				return after, ErrEvicted
+				return false
 			}
-			if !want {
-				continue
-			}
-			e, ok := r.element(c, i)
-			if !ok {
-				return after, ErrEvicted
-			}
-			if !dst.add(e, maxBytes) {
-				return seq - 1, nil
+			if want && !visit(c, i) {
+				return true
 			}
 		}
 	}
-	return upto, nil
+	return true
 }
 
 // wanted tells whether a channel is subscribed; ok is false when it has been
