@@ -31,7 +31,7 @@ lint: ## Run golangci-lint with the Kubernetes API rules (built from modules, mi
 	hack/lint
 
 .PHONY: test
-test: assets ## Run every test that needs no node, race detector on: unit, model, fuzz seeds, golden, API server.
+test: compiler assets ## Run every test that needs no node, race detector on: unit, model, fuzz seeds, golden, API server.
 	CGO_ENABLED=1 go test -race -timeout 15m ./...
 	@set -e; for m in $(MODULES); do echo "go test -C $$m"; CGO_ENABLED=1 go test -C $$m -race -timeout 5m ./...; done
 
@@ -68,6 +68,10 @@ image: ## Build the images into bin/images without a container engine (ENGINE=do
 .PHONY: e2e
 e2e: ## Keep the promises of controllers/e2e on a real node, then take it down (KEEP=1 leaves it up).
 	@hack/try/e2e $(RUN)
+
+.PHONY: compiler
+compiler:
+	@command -v gcc >/dev/null || { echo "The race detector needs a C compiler: apt-get install gcc libc6-dev"; exit 1; }
 
 .PHONY: assets
 assets:
