@@ -147,6 +147,7 @@ func (l *loop) publish(g *group, b *block) {
 	g.events += uint64(b.events)
 	g.bytes += uint64(len(b.bytes))
 	g.recent = append(g.recent, b)
+	g.recentBytes += len(b.bytes)
 	g.trim()
 	if g.passing {
 		g.repass = true
@@ -158,14 +159,19 @@ func (l *loop) publish(g *group, b *block) {
 
 // trim drops the oldest recent blocks above the bounds, but never the newest.
 func (g *group) trim() {
-	total := 0
-	for i := len(g.recent) - 1; i >= 0; i-- {
-		total += len(g.recent[i].bytes)
-		if i < len(g.recent)-1 && (total > maxRecentBytes || len(g.recent)-i > maxRecent) {
-			g.recent = slices.Delete(g.recent, 0, i+1)
-			return
-		}
+	drop, bytes := 0, g.recentBytes
+	for len(g.recent)-drop > 1 && (len(g.recent)-drop > maxRecent || bytes > maxRecentBytes) {
+		bytes -= len(g.recent[drop].bytes)
+		drop++
 	}
+	g.dropRecent(drop)
+}
+
+func (g *group) dropRecent(n int) {
+	for _, b := range g.recent[:n] {
+		g.recentBytes -= len(b.bytes)
+	}
+	g.recent = slices.Delete(g.recent, 0, n)
 }
 
 // keepRecent is how long a group keeps its blocks when nobody pushes them out.
@@ -179,7 +185,7 @@ func (l *loop) sweep() {
 		for old < len(g.recent) && l.now-g.recent[old].flushed >= int64(keepRecent) {
 			old++
 		}
-		g.recent = slices.Delete(g.recent, 0, old)
+		g.dropRecent(old)
 	}
 }
 

@@ -190,11 +190,12 @@ func (l *loop) tick(s *Stream) {
 // setTimer sets a stream's timer to the nearest of its deadlines.
 func (l *loop) setTimer(s *Stream) {
 	c := &l.tuning.Connections
-	next := min(s.nextBeat, l.nextJudgement(s))
+	next := s.born + l.jittered(c.MaxAge, int64(s.ageJitter))
 	if s.leaving != nil {
-		next = min(next, s.leaving.at)
-	} else {
-		next = min(next, s.born+l.jittered(c.MaxAge, int64(s.ageJitter)))
+		next = s.leaving.at
+	}
+	if s.state == running {
+		next = min(next, s.nextBeat, l.nextJudgement(s))
 	}
 	if s.blocked {
 		next = min(next, s.blockedSince+int64(c.WriteTimeout))
