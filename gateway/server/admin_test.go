@@ -45,6 +45,11 @@ func TestReportAndMetricsTellWhatHappened(t *testing.T) {
 		m.Batching.Batches != 3 || m.Replay.Events != 3 || m.Replay.Head != m.Broker.Epoch+".3" || m.LatencyMs.PublishToWrite.P95 <= 0 || m.Events.PublishRate <= 0 {
 		t.Errorf("metrics %+v", m)
 	}
+	g.config.take(g.document(func(h *config.Hot) { h.Features = []config.Feature{{Name: "batching", Mode: config.Disabled}} }))
+	g.get(g.base+"/metrics", &m)
+	if m.Batching.WindowMs != 0 || m.Flags.Values["batching"] || m.Flags.Rev != 2 {
+		t.Errorf("with batching switched off: %+v %+v", m.Batching, m.Flags)
+	}
 }
 
 func TestPrometheusMetricsFollowTheRulesAndHoldNoChannel(t *testing.T) {

@@ -27,12 +27,17 @@ type flagSet struct {
 }
 
 // newFlagSet keeps the revision of the set before when nothing changed, so that
-// running streams are told of changes only. serial numbers a changed set.
+// running streams are told of changes only. serial numbers a changed set, but a
+// person may have kept it.
 func newFlagSet(before *flagSet, serial int64, features []config.Feature) *flagSet {
 	if before != nil && slices.Equal(before.features, features) {
 		return before
 	}
-	s := &flagSet{revision: serial, features: slices.Clone(features),
+	revision := serial
+	if before != nil {
+		revision = max(serial, before.revision+1)
+	}
+	s := &flagSet{revision: revision, features: slices.Clone(features),
 		all: map[string]bool{flagUnifiedStream: true, flagBatching: true, flagReplay: true}}
 	for _, f := range features {
 		if f.Mode == config.Percent {

@@ -28,6 +28,9 @@ func TestTheRevisionMovesOnlyWithTheFlags(t *testing.T) {
 	if next := newFlagSet(first, 6, nil); next.revision != 6 {
 		t.Errorf("revision %d", next.revision)
 	}
+	if kept := newFlagSet(first, 4, nil); kept.revision != 5 {
+		t.Errorf("revision %d of other flags under the same serial", kept.revision)
+	}
 }
 
 func TestAPercentFeatureSticksToItsClientAndHitsItsShare(t *testing.T) {

@@ -54,8 +54,9 @@ func (s *Server) fillEvents(m *transport.Metrics, stats engine.Stats, now, past 
 		e.DeliverRate = round(float64(now.delivered-past.delivered)/seconds, 1)
 	}
 	running, _ := s.config.now()
+	tuning := tuningOf(running.document.Stable.Hot, s.flags.Load())
 	b := &m.Batching
-	b.WindowMs, b.MaxEvents = running.document.Stable.Hot.Batching.Window.Milliseconds(), running.document.Stable.Hot.Batching.MaxEvents
+	b.WindowMs, b.MaxEvents = tuning.Batching.Window.Milliseconds(), tuning.Batching.MaxEvents
 	b.Batches, b.LeadingEdge = stats.Batches.Batches, stats.Batches.LeadingEdge
 	b.ClosedBy.Time, b.ClosedBy.Count = stats.Batches.ByTime, stats.Batches.ByCount
 	b.ClosedBy.Bytes, b.ClosedBy.Flush = stats.Batches.ByBytes, stats.Batches.ByFlush

@@ -52,8 +52,10 @@ func (r *reloader) take(text []byte) {
 	document, unknown, err := config.Decode[config.Document](text)
 	serial := r.running.document.Serial
 	switch {
-	case document.Serial > 0 && document.Serial < serial:
+	case document.Serial > 0 && document.Serial < serial && !r.byHand:
 		return // an old copy, as a mount may hold
+	case err == nil && document.Serial < serial:
+		err = fmt.Errorf("serial: %d is below %d, which runs; count serial up", document.Serial, serial)
 	case err == nil && document.Serial == serial && !r.byHand:
 		err = fmt.Errorf("serial: %d runs already with another content; count serial up with every write", serial)
 	case err == nil:

@@ -57,6 +57,10 @@ func TestAPersonMayKeepTheSerial(t *testing.T) {
 	r, applied := newTestReloader(true)
 	r.take(document(t, 1, "first", 0))
 	r.take(document(t, 1, "second", time.Second))
+	r.take(document(t, 0, "third", 0))
+	if _, nack := r.now(); nack == nil || !strings.Contains(nack.Message, "serial: 0 is below 1, which runs; count serial up") {
+		t.Errorf("refused %+v", nack)
+	}
 	if got := fmt.Sprint(*applied); got != "[first second]" {
 		t.Errorf("applied %s", got)
 	}
