@@ -28,14 +28,16 @@ type group struct {
 	timer        timer
 	lastFlush    int64 // when the window opened
 
-	last    uint64   // newest event or checkpoint flushed
-	events  uint64   // flushed since the group was made
-	bytes   uint64   // flushed since the group was made
-	recent  []*block // newest last; in an unbroken row
-	joined  []*block // blocks made for members that were behind
-	passAt  int      // members still to be written in this pass, from the end
-	repass  bool     // a block came during the pass
-	passing bool
+	last        uint64   // newest event or checkpoint flushed
+	events      uint64   // flushed since the group was made
+	bytes       uint64   // flushed since the group was made
+	recent      []*block // newest last
+	recentBytes int
+	joined      []*block // blocks made for members that were behind
+
+	passing bool // the newest blocks are being written to members
+	passAt  int  // members still to be written in this pass, from the end
+	repass  bool // a block came during the pass
 }
 
 // block is an immutable piece of a stream. It continues a stream whose cursor
