@@ -43,8 +43,9 @@ func rawPod(t *testing.T, after func(net.Conn), text string) Target {
 			}
 			go func() {
 				defer connection.Close()
-				connection.Read(make([]byte, 4096))
-				io.WriteString(connection, text)
+				if _, err := connection.Read(make([]byte, 4096)); err == nil {
+					io.WriteString(connection, text)
+				}
 				after(connection)
 			}()
 		}

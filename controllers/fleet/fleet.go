@@ -48,5 +48,5 @@ func restarted(older, newer *report.Report) bool {
 	return !older.StartTime.Equal(newer.StartTime) || newer.Time.Before(older.Time)
 }
 
-// Length of the window that rates and percentiles are taken over.
+// WindowLength is how much time rates and percentiles are taken over.
 const WindowLength = 10 * time.Second

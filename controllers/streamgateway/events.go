@@ -30,8 +30,8 @@ func (r *Reconciler) normal(s *scope, related client.Object, reason, action, for
 	r.event(s, related, corev1.EventTypeNormal, reason, action, fmt.Sprintf(format, args...))
 }
 
-func (r *Reconciler) warning(s *scope, related client.Object, reason, action, note string) {
-	r.event(s, related, corev1.EventTypeWarning, reason, action, note)
+func (r *Reconciler) warning(s *scope, reason, action, note string) {
+	r.event(s, nil, corev1.EventTypeWarning, reason, action, note)
 }
 
 func (r *Reconciler) event(s *scope, related client.Object, kind, reason, action, note string) {
@@ -57,21 +57,21 @@ func (r *Reconciler) announce(s *scope, before, after *v1alpha1.StreamGatewaySta
 	if c := turned(before, after, v1alpha1.ConditionProgrammed, metav1.ConditionFalse); c != nil {
 		switch c.Reason {
 		case v1alpha1.ReasonConfigRejected, v1alpha1.ReasonConfigNotAcked:
-			r.warning(s, nil, c.Reason, actionPush, c.Message)
+			r.warning(s, c.Reason, actionPush, c.Message)
 		case v1alpha1.ReasonNameCollision:
-			r.warning(s, nil, c.Reason, actionApply, c.Message)
+			r.warning(s, c.Reason, actionApply, c.Message)
 		default:
-			r.warning(s, nil, "ApplyFailed", actionApply, c.Reason+": "+c.Message)
+			r.warning(s, "ApplyFailed", actionApply, c.Reason+": "+c.Message)
 		}
 	}
 	if c := turned(before, after, v1alpha1.ConditionStalled, metav1.ConditionTrue); c != nil && c.Reason == v1alpha1.ReasonProgressDeadlineExceeded {
-		r.warning(s, nil, c.Reason, actionRollout, c.Message)
+		r.warning(s, c.Reason, actionRollout, c.Message)
 	}
 	if c := turned(before, after, v1alpha1.ConditionHealthy, metav1.ConditionFalse); c != nil {
-		r.warning(s, nil, "UnhealthyStable", actionObserve, c.Reason+": "+c.Message)
+		r.warning(s, "UnhealthyStable", actionObserve, c.Reason+": "+c.Message)
 	}
 	if c := turned(before, after, v1alpha1.ConditionHealthy, metav1.ConditionUnknown); c != nil && c.Reason == v1alpha1.ReasonMetricsStale {
-		r.warning(s, nil, c.Reason, actionObserve, c.Message)
+		r.warning(s, c.Reason, actionObserve, c.Message)
 	}
 	r.announceTrouble(s)
 }
@@ -83,7 +83,7 @@ func (r *Reconciler) announceTrouble(s *scope) {
 	if told := reason + message; told != s.memory.trouble {
 		s.memory.trouble = told
 		if reason == v1alpha1.ReasonImagePullFailed || reason == v1alpha1.ReasonPodsCrashing {
-			r.warning(s, nil, reason, actionRollout, message)
+			r.warning(s, reason, actionRollout, message)
 		}
 	}
 }

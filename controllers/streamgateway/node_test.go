@@ -2,6 +2,7 @@ package streamgateway_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -196,7 +197,7 @@ func (w *world) start(pod *corev1.Pod) *node {
 			n.sync()
 			time.Sleep(20 * time.Millisecond)
 		}
-		command.Wait()
+		_ = command.Wait() // it was killed
 	}()
 	w.Cleanup(func() {
 		n.kill()
@@ -234,8 +235,8 @@ func (n *node) sync() {
 		if now, err := os.ReadFile(file); err == nil && string(now) == text {
 			continue
 		}
-		if os.WriteFile(file+".new", []byte(text), 0o644) == nil {
-			os.Rename(file+".new", file)
+		if err := errors.Join(os.WriteFile(file+".new", []byte(text), 0o644), os.Rename(file+".new", file)); err != nil {
+			n.w.Error(err)
 		}
 	}
 }

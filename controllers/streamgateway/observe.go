@@ -85,7 +85,7 @@ func (r *Reconciler) announcePush(s *scope) {
 	if s.sg.Status.Config != nil && s.sg.Status.Config.Serial == p.serial && s.sg.Status.Config.Pending != nil && *s.sg.Status.Config.Pending == 0 {
 		return // told by the leader before this one
 	}
-	r.normal(s, nil, "ConfigPushed", actionPush, "config %d of revision %s runs on %d pods after %d ms",
+	r.normal(s, nil, "ConfigPushed", actionPush, "config %d of revision %s runs on all pods (%d) after %d ms",
 		p.serial, s.document.Stable.Name, acks.Acked, time.Since(p.start).Milliseconds())
 }
 

@@ -2,7 +2,9 @@ package streamgateway_test
 
 import (
 	"fmt"
+	"net"
 	"net/http"
+	"net/http/httptest"
 	"slices"
 	"strings"
 	"testing"
@@ -271,8 +273,13 @@ func TestPodWithOurLabelsAndNoOwnerIsNotAsked(t *testing.T) {
 	w.sample(v1alpha1.StreamGatewaySpec{})
 	d, _ := w.serve(builtInImage)
 	ip := address()
-	stranger := &http.Server{Addr: ip + ":9090", Handler: http.HandlerFunc(func(http.ResponseWriter, *http.Request) { t.Error("a stranger was asked") })}
-	go stranger.ListenAndServe()
+	listener, err := net.Listen("tcp", ip+":9090")
+	if err != nil {
+		t.Fatal(err)
+	}
+	stranger := httptest.NewUnstartedServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { t.Error("a stranger was asked") }))
+	stranger.Listener = listener
+	stranger.Start()
 	defer stranger.Close()
 	pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: "stranger", Labels: d.Spec.Template.Labels}, Spec: *d.Spec.Template.Spec.DeepCopy()}
 	w.create(pod)

@@ -124,16 +124,19 @@ func traffic(change func(*fleet.Summary)) func(*scope) {
 	}
 }
 
-func TestEachReasonOfEachConditionHasItsCause(t *testing.T) {
+// cause is one thing that is different from serving, and what status says of it.
+type cause struct {
+	name   string
+	change func(*scope)
+	want   string // conditions as Type=Status/Reason
+	words  string // in the message of the first of them
+}
+
+func causesOfProgrammed() []cause {
 	nacked := func(s *scope) {
 		s.summary.Acks = fleet.Acks{Nacked: 1, Nacks: []fleet.Nack{{Pod: "pod-a", Message: "queue.maxBytes is too small"}}}
 	}
-	cases := []struct {
-		cause  string
-		change func(*scope)
-		want   string // conditions as Type=Status/Reason
-		words  string // in the message of the first of them
-	}{
+	return []cause{
 		{"all is well", func(*scope) {}, "Ready=True/Ready Accepted=True/Accepted Programmed=True/Programmed Available=True/MinimumPodsReady Healthy=True/Idle Reconciling=False/UpToDate Stalled=False/NotStalled", "serving revision wanted"},
 
 		{"no pod has been ready yet", starting, "Ready=Unknown/Pending Programmed=Unknown/Pending Available=Unknown/Pending Healthy=Unknown/Pending Reconciling=True/NewRevision", "waiting for the pods"},
@@ -166,7 +169,11 @@ func TestEachReasonOfEachConditionHasItsCause(t *testing.T) {
 			rollingOut(s)
 			s.memory.push.start = s.now.Add(-time.Hour)
 		}, "Programmed=Unknown/Pending", ""},
+	}
+}
 
+func causesOfTheOthers() []cause {
+	return []cause{
 		{"the pod is gone", func(s *scope) { s.pods = nil; s.summary = fleet.Summary{} }, "Available=False/NoPodsReady Ready=False/Unavailable Reconciling=True/Scaling Programmed=True/Programmed", "0/1 pods ready"},
 		{"too few of many pods are ready", func(s *scope) { s.sg.Spec.Gateway.Replicas = ptr.To(int32(2)) }, "Available=False/BelowMinimum Ready=False/Unavailable", "1/2 pods ready"},
 		{"the first image cannot be pulled", waitingFor("ImagePullBackOff"), "Available=False/ImagePullFailed Ready=False/Unavailable", `image "image-wanted" cannot be pulled`},
@@ -205,8 +212,11 @@ func TestEachReasonOfEachConditionHasItsCause(t *testing.T) {
 			s.pods = append(s.pods, ending)
 		}, "Reconciling=True/Draining Ready=True/Ready", ""},
 	}
-	for _, c := range cases {
-		t.Run(c.cause, func(t *testing.T) {
+}
+
+func TestEachReasonOfEachConditionHasItsCause(t *testing.T) {
+	for _, c := range append(causesOfProgrammed(), causesOfTheOthers()...) {
+		t.Run(c.name, func(t *testing.T) {
 			s := serving()
 			c.change(s)
 			status := s.status()

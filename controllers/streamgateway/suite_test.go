@@ -67,7 +67,7 @@ func runTests(m *testing.M) int {
 	}
 	folder, err := os.MkdirTemp("", "operator")
 	if err == nil {
-		defer os.RemoveAll(folder)
+		defer func() { _ = os.RemoveAll(folder) }()
 		server, err = env.Start()
 	}
 	if err != nil {
@@ -120,7 +120,7 @@ func readObjects(file string) ([]client.Object, error) {
 		return nil, err
 	}
 	var objects []client.Object
-	for _, document := range strings.Split(string(text), "\n---\n") {
+	for document := range strings.SplitSeq(string(text), "\n---\n") {
 		var kind metav1.TypeMeta
 		if err := yaml.Unmarshal([]byte(document), &kind); err != nil {
 			return nil, fmt.Errorf("%s: %w", file, err)
@@ -200,7 +200,7 @@ func (w *world) create(o client.Object) {
 func (w *world) operate(image string) {
 	w.Helper()
 	w.requests = &requests{}
-	w.stop = startOperator(w.T, w.requests, func(o *ctrl.Options) {}, image, w.namespace, operatorAccount)
+	w.stop = startOperator(w.T, w.requests, func(*ctrl.Options) {}, image, w.namespace, operatorAccount)
 }
 
 func startOperator(t *testing.T, seen *requests, change func(*ctrl.Options), image, namespace, account string) (stop func()) {
@@ -280,8 +280,8 @@ func must[T any](value T, err error) T {
 	return value
 }
 
-// account makes an account of the operator that lacks rights, for what
-// somebody forgot to install.
+// lessRights makes an account of an operator that somebody forgot to give a
+// right.
 func lessRights(t *testing.T, name string, drop func(rule *rbacv1.PolicyRule)) string {
 	t.Helper()
 	var role rbacv1.ClusterRole
