@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"testing"
 	"time"
 )
@@ -50,6 +51,9 @@ func TestDeletionDrainsItsStreamsAndLeavesNothing(t *testing.T) {
 		}
 		return nil
 	})
+	if out := cluster.Kubectl(t, "", "get", "events", "-n", ns); strings.Contains(out, "DriftCorrected") {
+		t.Errorf("the operator took the deletion for drift and made children again:\n%s", out)
+	}
 	t.Logf("deleted with 50 streams open: object gone after %.1f s, last stream ended after %.1f s, pods gone after %.1f s", object.Seconds(), (object + streams).Seconds(), pods.Seconds())
 	if pods > grace+5*time.Second {
 		t.Errorf("pods took %v, longer than their grace", pods)

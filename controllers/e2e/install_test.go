@@ -11,6 +11,7 @@ import (
 // TestEmptySpecIsReadyWithinHalfAMinute is the first contact: one apply, and
 // kubectl tells the rest.
 func TestEmptySpecIsReadyWithinHalfAMinute(t *testing.T) {
+	const streams = 3
 	ns := cluster.Namespace(t)
 	begun := time.Now()
 	base := cluster.Gateway(t, ns, "prices", "{}")
@@ -19,7 +20,7 @@ func TestEmptySpecIsReadyWithinHalfAMinute(t *testing.T) {
 	if took > 30*time.Second {
 		t.Errorf("Ready after %v, want 30 s at most", took)
 	}
-	cluster.Audience(t, base, 3, "finance.revenue")
+	cluster.Audience(t, base, streams, "finance.revenue")
 
 	for _, c := range []struct {
 		args []string
@@ -28,7 +29,7 @@ func TestEmptySpecIsReadyWithinHalfAMinute(t *testing.T) {
 		{[]string{"get", "sg", "-n", ns}, []string{"READY", "REASON", "PODS", "prices", "True", "1/1"}},
 		{[]string{"get", "sg", "-n", ns, "-o", "wide"}, []string{"ACKED", "NACKED", "IMAGE", "P99MS"}},
 		{[]string{"get", "all", "-n", ns}, []string{"streamgateway.streamgateway.io/prices", "service/prices"}},
-		{[]string{"describe", "sg", "prices", "-n", ns}, []string{"Conditions:", "Programmed", "Events:", "ConfigPushed"}},
+		{[]string{"describe", "sg", "prices", "-n", ns}, []string{"Conditions:", "Programmed", "Events:", "RevisionPromoted"}},
 		{[]string{"explain", "sg.spec.queue"}, []string{"FIELDS:", "maxEvents", "slowConsumerPolicy", "lag"}},
 		{[]string{"explain", "sg.spec.batching"}, []string{"window", "50ms", "maxBytes", "256Ki"}},
 	} {
@@ -40,10 +41,11 @@ func TestEmptySpecIsReadyWithinHalfAMinute(t *testing.T) {
 			}
 		}
 	}
-	Eventually(t, 15*time.Second, "open streams in status", func() error {
-		if m := cluster.Get(t, ns, "prices").Status.Metrics; m == nil || m.SampledPods == nil {
+	took = Eventually(t, 45*time.Second, "open streams in status", func() error {
+		if m := cluster.Get(t, ns, "prices").Status.Metrics; m == nil || m.Connections == nil || *m.Connections != streams {
 			return errNotYet
 		}
 		return nil
 	})
+	t.Logf("%d open streams were in status after %.0f s (numbers are written every 30 s at most)", streams, took.Seconds())
 }
