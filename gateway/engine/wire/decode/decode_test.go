@@ -190,22 +190,29 @@ func TestBadRequestsAreRefusedWhole(t *testing.T) {
 		{"two bad lines among good ones", line("{\"channel\":\"a\",\"data\":1}\n{\"channel\":\"b c\",\"data\":1}\n{\"channel\":\"a\",\"data\":1}\n{"), decode.InvalidChannel, []int{1, 3}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			events, err := decode.Events(tc.in)
-			var bad *decode.Error
-			if !errors.As(err, &bad) || events != nil {
-				t.Fatalf("got %v, %v", events, err)
-			}
-			var items []int
-			for _, it := range bad.Items {
-				items = append(items, it.Index)
-				if it.Detail == "" {
-					t.Error("an item without detail")
-				}
-			}
-			if bad.Kind != tc.kind || !cmp.Equal(items, tc.items) {
-				t.Fatalf("%s (%s) at %v, want %s at %v", bad.Kind, bad.Detail, items, tc.kind, tc.items)
-			}
+			refused(t, tc.in, tc.kind, tc.items)
 		})
+	}
+}
+
+// refused checks that a request becomes one error, of a kind and about certain
+// events.
+func refused(t *testing.T, in decode.Request, kind decode.Kind, want []int) {
+	t.Helper()
+	events, err := decode.Events(in)
+	var bad *decode.Error
+	if !errors.As(err, &bad) || events != nil {
+		t.Fatalf("got %v, %v", events, err)
+	}
+	var items []int
+	for _, it := range bad.Items {
+		items = append(items, it.Index)
+		if it.Detail == "" {
+			t.Error("an item without detail")
+		}
+	}
+	if bad.Kind != kind || !cmp.Equal(items, want) {
+		t.Fatalf("%s (%s) at %v, want %s at %v", bad.Kind, bad.Detail, items, kind, want)
 	}
 }
 
