@@ -41,7 +41,7 @@ func runScript(t *testing.T, file string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &script{T: t, start: time.Now(), clients: map[string]*client{}, shut: map[string]bool{}}
+	s := &script{T: t, start: time.Now(), clients: map[string]*client{}, shut: map[string]bool{}, drained: make(chan string, 1)}
 	var got strings.Builder
 	for line := range strings.Lines(string(text)) {
 		if strings.HasPrefix(line, "> ") {
@@ -76,6 +76,7 @@ type script struct {
 	shut    map[string]bool // clients whose end has been shown
 	tuning  engine.Tuning
 	shown   []string
+	drained chan string
 }
 
 func (s *script) rest(command []string) {
@@ -125,7 +126,7 @@ func (s *script) run(verb string, args []string) {
 		d := engine.Drain{Reason: args[0], Spread: s.duration(args[1]), Timeout: s.duration(args[2])}
 		go func() {
 			err := s.rig.Drain(context.Background(), d)
-			s.shown = append(s.shown, fmt.Sprintf("%s drained %v", time.Since(s.start), err))
+			s.drained <- fmt.Sprintf("%s drained %v", time.Since(s.start), err)
 		}()
 	case "stats": // stats Group.Field…
 		stats := reflect.ValueOf(s.rig.Stats().Stats)
@@ -234,6 +235,11 @@ func (s *script) news() []string {
 		}
 	}
 	slices.SortStableFunc(items, func(a, b item) int { return int(a.at - b.at) })
+	select {
+	case line := <-s.drained:
+		s.shown = append(s.shown, line)
+	default:
+	}
 	lines := s.shown
 	s.shown = nil
 	for _, i := range items {
