@@ -100,6 +100,9 @@ func TestAFlagSwitchesInARunningStream(t *testing.T) {
 		t.Errorf("got %s", f.data)
 	}
 	s.closed()
+	if last := g.open("channels=a").closed(); last.event != "sg.end" || !strings.Contains(last.data, `"retryMs":null`) {
+		t.Errorf("a new stream ended with %+v", last)
+	}
 	g.config.take(g.document(func(*config.Hot) {}))
 	g.open("channels=a").next("sg.caught-up")
 }
@@ -323,4 +326,30 @@ func TestASlowHeaderHoldsNoConnectionForEver(t *testing.T) {
 	if d := time.Since(began); err != nil || d > headerTimeout+2*time.Second {
 		t.Errorf("held for %s (%v)", d, err)
 	}
+}
+
+func TestFiveHundredStreamsLearnOfAFlagAndNoneIsDropped(t *testing.T) {
+	g := start(t, nil)
+	streams := make([]*stream, 500)
+	for i := range streams {
+		streams[i] = g.open(fmt.Sprintf("channels=a%d", i%50))
+		streams[i].next("sg.caught-up")
+	}
+	text := g.document(func(h *config.Hot) {
+		h.Batching.Window = 20 * time.Millisecond
+		h.Features = []config.Feature{{Name: "newChart", Mode: config.Enabled}}
+	})
+	began := time.Now()
+	g.config.take(text)
+	acked := time.Since(began)
+	var last time.Time
+	for _, s := range streams {
+		if f := s.next("sg.flags"); f.at.After(last) {
+			last = f.at
+		}
+	}
+	if r := g.report(); r.Serial != 2 || r.Connections.Active != 500 || r.Connections.Opened != 500 || r.Connections.Lost != 0 {
+		t.Errorf("report %+v", r)
+	}
+	t.Logf("acknowledged after %s, in the last of 500 streams after %s", acked, last.Sub(began))
 }

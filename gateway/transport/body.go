@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/streamgateway/streamgateway/gateway/engine/wire/decode"
@@ -14,6 +15,28 @@ import (
 
 // bodyTimeout is how long a publisher may take to send its body.
 const bodyTimeout = 15 * time.Second
+
+// maxBodiesBytes bounds the bodies in memory at once, so that publishers that
+// all come together cost them a retry and not the pod its life.
+const maxBodiesBytes = 64 << 20
+
+// budget counts bytes that are promised to requests.
+type budget struct{ used atomic.Int64 }
+
+// take promises the bytes that a body may need at most, or says no.
+func (b *budget) take(r *http.Request) (bytes int64, ok bool) {
+	bytes = decode.MaxBatchBytes
+	if r.ContentLength >= 0 && r.Header.Get("Content-Encoding") == "" {
+		bytes = min(r.ContentLength, bytes)
+	}
+	if b.used.Add(bytes) > maxBodiesBytes {
+		b.used.Add(-bytes)
+		return 0, false
+	}
+	return bytes, true
+}
+
+func (b *budget) give(bytes int64) { b.used.Add(-bytes) }
 
 // refusal is an answer found below the handler.
 type refusal struct {

@@ -70,6 +70,7 @@ type Publish struct {
 	origin *http.CrossOriginProtection
 	took   func(time.Duration)
 	counts publishCounters
+	bodies budget
 	quiet  atomic.Int64 // Unix second of the last complaint: an outage meets every request
 }
 
@@ -107,6 +108,13 @@ func (p *Publish) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			Detail("SG-Require-Durability must be memory, quorum or fsync"))
 		return
 	}
+	bytes, ok := p.bodies.take(r)
+	if !ok {
+		p.refuse(w, r, http.StatusServiceUnavailable, KindOverload, RetryAfter(publishRetryAfter),
+			Limit("bodies-bytes", maxBodiesBytes, "pod"), Detail("too many publish requests are under way"))
+		return
+	}
+	defer p.bodies.give(bytes)
 	body, refusal := readBody(w, r)
 	if refusal != nil {
 		p.refuse(w, r, refusal.status, refusal.kind, refusal.options...)

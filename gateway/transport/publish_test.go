@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -199,6 +200,40 @@ func TestAnOutageDoesNotFloodTheLogAndKeepsTokensOutOfIt(t *testing.T) {
 		}
 		if strings.Contains(log.String(), "sesame") {
 			t.Error("the log holds a token")
+		}
+	})
+}
+
+func TestBodiesThatAreUnderWayAreBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		routes, p := newRoutes(&scriptedLog{}, verdict{})
+		h := routes.Handler()
+		const most = maxBodiesBytes / decode.MaxBatchBytes
+		codes := make(chan int, most)
+		bodies := make([]*io.PipeWriter, most)
+		for i := range bodies {
+			var body *io.PipeReader
+			body, bodies[i] = io.Pipe()
+			go func() {
+				r := httptest.NewRequest("POST", Base+"/channels/a/events", body) // its length is not known
+				w := httptest.NewRecorder()
+				h.ServeHTTP(w, r)
+				codes <- w.Code
+			}()
+		}
+		synctest.Wait()
+		if res, body := ask(t, h, "POST", Base+"/channels/a/events", "1"); res.StatusCode != 503 || !strings.Contains(body, `"limit":{"name":"bodies-bytes","value":67108864,"scope":"pod"}`) {
+			t.Errorf("one too many: %d %s", res.StatusCode, body)
+		}
+		for _, body := range bodies {
+			_, _ = body.Write([]byte("1"))
+			_ = body.Close()
+			if code := <-codes; code != 200 {
+				t.Errorf("one that had its place: %d", code)
+			}
+		}
+		if res, body := ask(t, h, "POST", Base+"/channels/a/events", "1"); res.StatusCode != 200 || p.bodies.used.Load() != 0 {
+			t.Errorf("afterwards: %d %s, %d bytes promised", res.StatusCode, body, p.bodies.used.Load())
 		}
 	})
 }
