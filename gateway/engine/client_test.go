@@ -2,11 +2,9 @@ package engine_test
 
 import (
 	"bytes"
-	"encoding/json"
 	"fmt"
 	"strings"
 	"sync"
-	"testing"
 	"time"
 
 	"github.com/streamgateway/streamgateway/gateway/engine"
@@ -136,33 +134,6 @@ func (c *client) closedAt() time.Time {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.closed
-}
-
-// find gives the first frame of a control event, and its data in into.
-func find(t testing.TB, frames []frame, name string, into any) frame {
-	t.Helper()
-	for _, f := range frames {
-		if f.event == name {
-			if into != nil {
-				if err := json.Unmarshal([]byte(f.data), into); err != nil {
-					t.Fatal(err)
-				}
-			}
-			return f
-		}
-	}
-	t.Fatalf("no %s in %s", name, show(frames))
-	return frame{}
-}
-
-// events gives the data of application events.
-func events(frames []frame) (data []string) {
-	for _, f := range frames {
-		if f.sg != "" {
-			data = append(data, f.data)
-		}
-	}
-	return data
 }
 
 // show gives one line for each frame.

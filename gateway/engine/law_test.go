@@ -228,8 +228,13 @@ func (w *world) settle(rt *rapid.T) {
 	}
 }
 
+// fataler is a test, rapid's or Go's.
+type fataler interface {
+	Fatalf(format string, args ...any)
+}
+
 // check holds what the client saw against the log.
-func (s *session) check(rt *rapid.T, log []string) {
+func (s *session) check(rt fataler, log []string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.ended {
@@ -282,7 +287,7 @@ func (s *session) check(rt *rapid.T, log []string) {
 }
 
 // complete checks every event between the first and the last position.
-func (s *session) complete(rt *rapid.T, log []string, seen map[uint64]bool, last uint64, gaps []wire.Gap, resets []wire.Reset) {
+func (s *session) complete(rt fataler, log []string, seen map[uint64]bool, last uint64, gaps []wire.Gap, resets []wire.Reset) {
 	lost := make([]map[string]uint64, len(gaps))
 	for i := range lost {
 		lost[i] = map[string]uint64{}
@@ -336,7 +341,7 @@ func seqOf(cursor string) uint64 {
 }
 
 // seqs gives the events of a frame, by the seq that each carries as data.
-func seqs(rt *rapid.T, f frame) (list []uint64) {
+func seqs(rt fataler, f frame) (list []uint64) {
 	number := func(data []any) uint64 { return uint64(data[0].(float64)) }
 	type element struct {
 		Seq  uint64 `json:"seq"`
@@ -368,7 +373,7 @@ func seqs(rt *rapid.T, f frame) (list []uint64) {
 	return list
 }
 
-func decode(rt *rapid.T, text string, into any) {
+func decode(rt fataler, text string, into any) {
 	if err := json.Unmarshal([]byte(text), into); err != nil {
 		rt.Fatalf("%s: %v", text, err)
 	}
