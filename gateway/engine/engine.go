@@ -18,14 +18,19 @@ import (
 	"github.com/streamgateway/streamgateway/gateway/engine/wire"
 )
 
-// What opening and running a stream takes; see fanout.
 type (
-	Request  = fanout.Request
+	// Request asks for a stream.
+	Request = fanout.Request
+	// Identity is who reads a stream.
 	Identity = fanout.Identity
-	Stream   = fanout.Stream
-	Flags    = fanout.Flags
-	Drain    = fanout.Drain
-	Sink     = fanout.Sink
+	// Stream is one client: a cursor into the log.
+	Stream = fanout.Stream
+	// Flags are the feature flags of streams.
+	Flags = fanout.Flags
+	// Drain says how clients are asked to move to another pod.
+	Drain = fanout.Drain
+	// Sink takes the bytes of one stream.
+	Sink = fanout.Sink
 )
 
 // ErrDraining is the answer to Open once Drain has begun.
@@ -137,5 +142,5 @@ func (e *Engine) Stats() Stats {
 	return Stats{Stats: e.fanout.Stats(), Ring: e.ring.Stats(), Head: e.Head()}
 }
 
-// Close ends all streams at once and stops the engine.
+// Close ends all streams at once and stops the engine. It is called once.
 func (e *Engine) Close() { e.fanout.Close() }

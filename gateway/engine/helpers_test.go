@@ -91,15 +91,3 @@ func subs(t testing.TB, names ...string) *wire.SubSet {
 func at(seq uint64) wire.Position {
 	return wire.Position{Where: wire.At, Cursor: wire.Cursor{Epoch: epoch, Seq: seq}}
 }
-
-// open starts a stream on a client.
-func (r *rig) open(t testing.TB, c *client, q engine.Request) *engine.Stream {
-	t.Helper()
-	s, err := r.Open(q)
-	if err != nil {
-		t.Fatal(err)
-	}
-	c.stream = s
-	s.Start(c)
-	return s
-}

@@ -23,7 +23,6 @@ import (
 type textbook struct {
 	mu      sync.Mutex
 	clients map[chan string]struct{}
-	seq     int
 }
 
 func (b *textbook) ServeHTTP(w http.ResponseWriter, r *http.Request) {

@@ -1,6 +1,7 @@
 package fanout
 
 import (
+	"slices"
 	"time"
 
 	"github.com/streamgateway/streamgateway/gateway/engine/wire"
@@ -238,11 +239,11 @@ const frameBytes = 64
 // find gives the index of the recent block that continues at c, -1 when there
 // is none.
 func (g *group) find(c uint64) int {
-	for i := len(g.recent) - 1; i >= 0; i-- {
-		if g.recent[i].fits(c) {
+	for i, b := range slices.Backward(g.recent) {
+		if b.fits(c) {
 			return i
 		}
-		if g.recent[i].last <= c {
+		if b.last <= c {
 			break
 		}
 	}
