@@ -78,8 +78,7 @@ func TestASignalDrainsAndExitsWithZero(t *testing.T) {
 	if !lines.Scan() {
 		t.Fatal("said nothing")
 	}
-	url := lines.Text()
-	url = strings.Trim(url[strings.Index(url, "http"):], "'")
+	_, url, _ := strings.Cut(strings.Trim(lines.Text(), "'"), "'")
 	res, err := http.Get(url)
 	for err != nil && time.Since(began) < 10*time.Second {
 		time.Sleep(5 * time.Millisecond)
