@@ -20,7 +20,6 @@ const (
 	KindNotFound              = "not-found"
 	KindMethod                = "method"
 	KindNotAcceptable         = "not-acceptable"
-	KindIdempotencyInFlight   = "idempotency-in-flight"
 	KindDurabilityUnavailable = "durability-unavailable"
 	KindEventTooLarge         = "event-too-large"
 	KindBatchTooLarge         = "batch-too-large"
@@ -149,8 +148,6 @@ func problemTitle(kind string) string {
 		return "Method not allowed"
 	case KindNotAcceptable:
 		return "Not acceptable"
-	case KindIdempotencyInFlight:
-		return "The first request with this key is still running"
 	case KindDurabilityUnavailable:
 		return "Durability not available"
 	case KindEventTooLarge:
