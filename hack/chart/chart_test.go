@@ -26,7 +26,7 @@ type objects map[string]map[string]any
 
 func (o objects) add(t *testing.T, manifest string) {
 	t.Helper()
-	for _, document := range strings.SplitSeq("\n"+manifest, "\n---\n") {
+	for document := range strings.SplitSeq("\n"+manifest, "\n---\n") {
 		var object map[string]any
 		if err := yaml.Unmarshal([]byte(document), &object); err != nil {
 			t.Fatalf("%v in\n%s", err, document)
