@@ -102,6 +102,9 @@ func (v *verdicts) ready(activeRevision string) verdict {
 	case v.available.status == metav1.ConditionUnknown:
 		return unknown(waiting, "%s", v.available.message)
 	}
+	if v.available.reason == v1alpha1.ReasonScaledToZero {
+		return yes(v1alpha1.ReasonReady, "revision %s is live without pods: %s", activeRevision, v.available.message)
+	}
 	return yes(v1alpha1.ReasonReady, "serving revision %s", activeRevision)
 }
 

@@ -80,6 +80,7 @@ func (s *scope) healthy() verdict {
 		}
 		return no(reason, "%s", message)
 	case s.summary.Rated == 0:
+		s.lookAgain(movingInterval) // a second report makes a rate
 		return s.healthBefore()
 	case s.summary.Offered == 0 && s.summary.PublishesPerSecond == 0:
 		return yes(v1alpha1.ReasonIdle, "no events")

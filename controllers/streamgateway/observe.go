@@ -92,8 +92,8 @@ func (r *Reconciler) announcePush(s *scope) {
 // silentReady tells whether a ready pod has not acknowledged the newest
 // document for longer than ackTimeout.
 func (s *scope) silentReady() bool {
-	return s.summary.Acks.Pending > 0 && s.readyPods() > s.summary.Acks.Acked+s.summary.Acks.Nacked &&
-		time.Since(s.memory.push.start) > ackTimeout
+	answered := s.summary.Acks.Acked + s.summary.Acks.Nacked
+	return s.readyPods() > answered && s.now.Sub(s.memory.push.start) > ackTimeout
 }
 
 func (s *scope) readyPods() int {
