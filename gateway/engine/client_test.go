@@ -77,6 +77,12 @@ func (c *client) unblock() {
 	c.stream.Writable()
 }
 
+// sip makes the client take one write, and be busy until the next sip.
+func (c *client) sip() {
+	c.set(func(n int) (int, bool) { return n, true })
+	c.stream.Writable()
+}
+
 func (c *client) set(take func(int) (int, bool)) {
 	c.mu.Lock()
 	c.take = take

@@ -98,7 +98,7 @@ func (s *script) run(verb string, args []string) {
 	case "tune": // tune Group.Field=value…
 		s.tune(args)
 		s.rig.Tune(s.tuning)
-	case "open": // open client channels=… [cursor=…] [last=n] [format=…] [pad=1]
+	case "open": // open client channels=… [cursor=…] [last=n] [format=…] [pad=1] [sip=1]
 		s.open(args[0], args[1:])
 	case "publish": // publish channel data…: one append
 		s.rig.publish(args[0], args[1:]...)
@@ -114,6 +114,8 @@ func (s *script) run(verb string, args []string) {
 		s.clients[args[0]].block()
 	case "unblock":
 		s.clients[args[0]].unblock()
+	case "sip": // take one write; clients opened with sip=1 do so from the start
+		s.clients[args[0]].sip()
 	case "fail":
 		s.clients[args[0]].stream.Fail(os.ErrClosed)
 	case "leave":
@@ -144,6 +146,7 @@ func (s *script) run(verb string, args []string) {
 
 func (s *script) open(name string, args []string) {
 	q := engine.Request{Identity: engine.Identity{SID: "s." + name}}
+	c := &client{}
 	for _, arg := range args {
 		key, value, _ := strings.Cut(arg, "=")
 		var err error
@@ -160,6 +163,8 @@ func (s *script) open(name string, args []string) {
 			q.Format, err = wire.ParseFormat(value)
 		case "pad":
 			q.Pad = true
+		case "sip":
+			c.set(func(n int) (int, bool) { return n, true })
 		default:
 			s.Fatalf("unknown argument %s", arg)
 		}
@@ -167,7 +172,6 @@ func (s *script) open(name string, args []string) {
 			s.Fatal(err)
 		}
 	}
-	c := &client{}
 	stream, err := s.rig.Open(q)
 	if err != nil {
 		s.shown = append(s.shown, fmt.Sprintf("%s refused: %v", name, err))
