@@ -45,7 +45,11 @@ func (l *loop) advance(s *Stream) {
 			return
 		}
 		l.send(s, b)
-		if !s.blocked && s.state == running {
+		switch {
+		case s.blocked || s.state != running:
+		case s.inStep():
+			l.caughtUp(s)
+		default:
 			l.queue(s) // what follows, in the next turn
 		}
 		return
@@ -79,6 +83,12 @@ func (l *loop) next(s *Stream) *block {
 	}
 	l.caughtUp(s)
 	return nil
+}
+
+// inStep tells whether a stream has all, so that only a new block, or news for
+// it alone, needs to look at it again.
+func (s *Stream) inStep() bool {
+	return s.past == nil && s.cursor >= s.group.last && len(s.rest) == 0 && len(s.out) == 0 && s.gap == nil
 }
 
 // caughtUp notes that a live stream lacks nothing.
