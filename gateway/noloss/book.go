@@ -73,6 +73,9 @@ func (b *book) deliver(e event, got Element) (sent time.Time, ok bool) {
 	if x.channel != got.Channel || e.data(x.kind) != got.Data || (got.ID != "" && got.ID != e.id()) {
 		b.faultLocked("damaged", "%s at %s came as channel %q, id %q, data %.80q", e.id(), got.Cursor, got.Channel, got.ID, got.Data)
 	}
+	if got.Cursor.Seq == 0 {
+		return x.sent, true
+	}
 	if x.movedFrom(got.Cursor) {
 		b.faultLocked("moved", "%s at %s is also at %s", e.id(), x.cursor, got.Cursor)
 	}

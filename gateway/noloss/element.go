@@ -34,7 +34,7 @@ func ParseCursor(s string) (Cursor, error) {
 // Element is one event as a subscriber gets it. ID and Type are empty in the
 // formats that do not carry them.
 type Element struct {
-	Cursor  Cursor
+	Cursor  Cursor // Seq is 0 where the frame does not tell it
 	TimeMs  int64
 	Channel string
 	ID      string
@@ -42,7 +42,9 @@ type Element struct {
 	Data    string // JSON as it came, text, or bytes
 }
 
-// Elements reads the events of a message that is not a control event.
+// Elements reads the events of a message that is not a control event. A frame
+// without an id of its own (conflated events, before the gap notice that moves
+// the cursor) says nothing of its position in the formats without elements.
 func Elements(m Message, format string) ([]Element, error) {
 	at, err := ParseCursor(m.ID)
 	if err != nil {
@@ -50,6 +52,9 @@ func Elements(m Message, format string) ([]Element, error) {
 	}
 	switch format {
 	case "plain", "typed":
+		if !m.OwnID {
+			at.Seq = 0
+		}
 		e, err := plain(m, at)
 		if format == "typed" && m.Event != "message" {
 			e.Type = m.Event
@@ -69,7 +74,7 @@ func Elements(m Message, format string) ([]Element, error) {
 				return nil, err
 			}
 		}
-		if n := len(elements); n == 0 || elements[n-1].Cursor != at {
+		if n := len(elements); n == 0 || (m.OwnID && elements[n-1].Cursor != at) {
 			return nil, fmt.Errorf("array of %d elements has the id %s of none or not of its last", n, at)
 		}
 		return elements, nil

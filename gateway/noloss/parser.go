@@ -20,6 +20,7 @@ type Message struct {
 	Event string // "message" when the frame named none
 	Data  string // lines joined by LF
 	ID    string // last event id after this frame, given in it or before
+	OwnID bool   // the frame gave it
 	Meta  string // the field "sg", which browsers ignore
 	At    time.Time
 }
@@ -37,6 +38,7 @@ type parser struct {
 	event   string
 	meta    string
 	id      string // of the frame being read
+	ownID   bool   // it has an id field
 	lastID  string // of the last finished frame
 
 	retry    time.Duration // 0: not told
@@ -94,7 +96,7 @@ func (p *parser) endLine(emit func(Message)) {
 		p.event = value
 	case "id":
 		if !strings.Contains(value, "\x00") {
-			p.id = value
+			p.id, p.ownID = value, true
 		}
 	case "retry":
 		if ms, err := strconv.ParseUint(value, 10, 31); err == nil {
@@ -108,12 +110,12 @@ func (p *parser) endLine(emit func(Message)) {
 func (p *parser) dispatch(emit func(Message)) {
 	p.lastID = p.id
 	if p.hasData {
-		m := Message{Event: p.event, Data: p.data.String(), ID: p.lastID, Meta: p.meta, At: time.Now()}
+		m := Message{Event: p.event, Data: p.data.String(), ID: p.lastID, OwnID: p.ownID, Meta: p.meta, At: time.Now()}
 		if m.Event == "" {
 			m.Event = "message"
 		}
 		emit(m)
 	}
 	p.data.Reset()
-	p.hasData, p.event, p.meta = false, "", ""
+	p.hasData, p.ownID, p.event, p.meta = false, false, "", ""
 }

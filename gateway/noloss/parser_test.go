@@ -28,11 +28,11 @@ func TestParserFollowsTheStandard(t *testing.T) {
 		"comments and unknown fields":          {": hb\nfoo: x\nsg: ch 12\ndata: a\n\n", []Message{{Event: "message", Data: "a", Meta: "ch 12"}}, ""},
 		"a field without a colon":              {"data\n\n", []Message{{Event: "message"}}, ""},
 		"no data is no event but moves the id": {"id: e.4\n\ndata: a\n\n", []Message{{Event: "message", Data: "a", ID: "e.4"}}, "e.4"},
-		"an empty checkpoint is an event":      {"id: e.9\nevent: sg.cp\ndata:\n\n", []Message{{Event: "sg.cp", ID: "e.9"}}, "e.9"},
-		"the id stays, name and data do not":   {"id: 1\nevent: x\ndata: a\n\ndata: b\n\n", []Message{{Event: "x", Data: "a", ID: "1"}, {Event: "message", Data: "b", ID: "1"}}, "1"},
-		"an id with NUL is ignored":            {"id: 1\ndata: a\n\nid: 2\x00\ndata: b\n\n", []Message{{Event: "message", Data: "a", ID: "1"}, {Event: "message", Data: "b", ID: "1"}}, "1"},
-		"an unfinished frame leaves no id":     {"id: 1\ndata: a\n\nid: 2\ndata: b\n", []Message{{Event: "message", Data: "a", ID: "1"}}, "1"},
-		"an empty id clears it":                {"id: 1\n\nid\ndata: a\n\n", []Message{{Event: "message", Data: "a"}}, ""},
+		"an empty checkpoint is an event":      {"id: e.9\nevent: sg.cp\ndata:\n\n", []Message{{Event: "sg.cp", ID: "e.9", OwnID: true}}, "e.9"},
+		"the id stays, name and data do not":   {"id: 1\nevent: x\ndata: a\n\ndata: b\n\n", []Message{{Event: "x", Data: "a", ID: "1", OwnID: true}, {Event: "message", Data: "b", ID: "1"}}, "1"},
+		"an id with NUL is ignored":            {"id: 1\ndata: a\n\nid: 2\x00\ndata: b\n\n", []Message{{Event: "message", Data: "a", ID: "1", OwnID: true}, {Event: "message", Data: "b", ID: "1"}}, "1"},
+		"an unfinished frame leaves no id":     {"id: 1\ndata: a\n\nid: 2\ndata: b\n", []Message{{Event: "message", Data: "a", ID: "1", OwnID: true}}, "1"},
+		"an empty id clears it":                {"id: 1\n\nid\ndata: a\n\n", []Message{{Event: "message", Data: "a", OwnID: true}}, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			got, p := parse(c.stream)

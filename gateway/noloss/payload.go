@@ -15,7 +15,7 @@ const (
 	kindBinary
 )
 
-const maxPad = 600 // bytes
+const maxPad = 2000 // bytes
 
 // event names one published event: the n-th of a publisher.
 type event struct {

@@ -5,11 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"net"
 	"net/http"
 	"slices"
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -25,6 +27,7 @@ type Options struct {
 	Duration    time.Duration // of publishing; longer when not all cuts found a connection by then
 	Settle      time.Duration // longest wait for an acknowledgement, and at the end for what is on its way
 	Cuts        int           // connections broken while publishing, at random places
+	Slow        int           // subscribers that stop reading now and then, until the gateway skips events for them
 	Formats     []string      // taken in turn by the subscribers
 	Strict      bool          // a loss that was named is a fault too
 	Seed        uint64        // same seed: same channels, forms, sizes and cut places; not the same interleaving
@@ -45,6 +48,8 @@ func (o Options) Validate() error {
 		return errors.New("publishers, subscribers and channels must be at least 1, cuts at least 0")
 	case o.Rate <= 0 || o.Duration <= 0 || o.Settle <= 0:
 		return errors.New("rate, duration and settle must be over 0")
+	case o.Slow < 0 || o.Slow > o.Subscribers:
+		return errors.New("slow must be from 0 to the number of subscribers")
 	case len(o.Formats) == 0:
 		return errors.New("formats must name at least one format")
 	}
@@ -56,6 +61,16 @@ func (o Options) Validate() error {
 	return nil
 }
 
+// narrow connects with a small receive buffer: with a large one, the kernel
+// would read on for a subscriber that has stopped.
+func narrow(ctx context.Context, network, address string) (net.Conn, error) {
+	conn, err := (&net.Dialer{}).DialContext(ctx, network, address)
+	if tcp, ok := conn.(*net.TCPConn); ok && err == nil {
+		err = tcp.SetReadBuffer(receiveBytes)
+	}
+	return conn, err
+}
+
 type run struct {
 	options     Options
 	name        string
@@ -64,6 +79,7 @@ type run struct {
 	publishers  []*publisher
 	subscribers []*subscriber
 	rand        *rand.Rand
+	loaded      atomic.Bool // events are being published: the time to be slow
 }
 
 // Run publishes, reads and breaks connections as the options say, and judges. The
@@ -73,7 +89,7 @@ func Run(ctx context.Context, o Options) (Result, error) {
 		return Result{}, err
 	}
 	if o.Client == nil {
-		transport := &http.Transport{MaxIdleConnsPerHost: o.Publishers}
+		transport := &http.Transport{MaxIdleConnsPerHost: o.Publishers, DialContext: narrow}
 		defer transport.CloseIdleConnections()
 		o.Client = &http.Client{Transport: transport}
 	}
@@ -121,7 +137,7 @@ func newRun(o Options, name string) *run {
 func (r *run) newSubscriber(i int) *subscriber {
 	s := &subscriber{
 		index: i, format: r.options.Formats[i%len(r.options.Formats)], options: &r.options, book: r.book,
-		rand: rand.New(rand.NewPCG(r.options.Seed, 2000+uint64(i))),
+		rand: rand.New(rand.NewPCG(r.options.Seed, 2000+uint64(i))), stalls: func() bool { return i < r.options.Slow && r.loaded.Load() },
 		live: make(chan struct{}), seen: make([][]bool, r.options.Publishers), highest: map[string]Cursor{}, floor: map[string]Cursor{},
 		resumes: map[string]int{}, controls: map[string]int{},
 	}
@@ -171,11 +187,13 @@ func (r *run) publish(ctx context.Context) error {
 			}
 		})
 	}
+	r.loaded.Store(true)
 	r.cutter(publishing)
 	select {
 	case <-end:
 	case <-publishing.Done():
 	}
+	r.loaded.Store(false)
 	stop()
 	wg.Wait()
 	return err

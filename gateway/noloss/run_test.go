@@ -214,6 +214,26 @@ func TestCursorGrammarIsStrict(t *testing.T) {
 	}
 }
 
+func TestFrameWithoutAnIDTellsNoPosition(t *testing.T) {
+	for format, c := range map[string]struct {
+		data string
+		seq  uint64
+	}{
+		"plain":    {`{"id":"p0-0"}`, 0},
+		"envelope": {`{"seq":7,"time":1,"channel":"c","id":"p0-0","data":{}}`, 7},
+		"array":    {`[{"seq":7,"time":1,"channel":"c","id":"p0-0","data":{}}]`, 7},
+	} {
+		m := Message{Event: "message", Data: c.data, Meta: "c 1", ID: "abcd.5"}
+		if e, err := Elements(m, format); err != nil || len(e) != 1 || e[0].Cursor.Seq != c.seq {
+			t.Errorf("%s: %+v, %v", format, e, err)
+		}
+		m.OwnID = true
+		if e, err := Elements(m, format); format == "plain" && e[0].Cursor.Seq != 5 || format == "array" && err == nil {
+			t.Errorf("%s with an id: %+v, %v", format, e, err)
+		}
+	}
+}
+
 func TestPatternsMatchBySegments(t *testing.T) {
 	channels := []string{"a", "a.b", "a.b.c", "b"}
 	for pattern, want := range map[string][]string{

@@ -16,6 +16,10 @@ const (
 	cutPatience = 100 * time.Millisecond // a cut comes at the latest after this, however quiet the stream is
 	cutBytes    = 3000                   // a cut comes after at most so many more bytes
 	longestWait = 5 * time.Second        // between two connections, whatever the server asks for
+
+	receiveBytes = 128 << 10       // of the kernel's buffer of a connection
+	readTime     = time.Second     // a slow subscriber reads for about so long,
+	stallTime    = 4 * time.Second // then stops for about so long
 )
 
 // subscriber reads one set of channels over as many connections as it takes,
@@ -28,6 +32,8 @@ type subscriber struct {
 	book     *book
 	rand     *rand.Rand // of run's goroutine alone
 
+	stalls   func() bool   // it is one that stops reading now and then
+	stallAt  time.Time     // of run's goroutine alone
 	live     chan struct{} // closed at the first sg.caught-up
 	liveOnce sync.Once
 
@@ -98,7 +104,16 @@ func (s *subscriber) read(ctx context.Context, stream *Stream) time.Duration {
 			return stream.Retry()
 		}
 		s.take(m)
+		if s.stalls() && time.Now().After(s.stallAt) {
+			time.Sleep(s.about(stallTime))
+			s.stallAt = time.Now().Add(s.about(readTime))
+		}
 	}
+}
+
+// about is d, give or take a half.
+func (s *subscriber) about(d time.Duration) time.Duration {
+	return d/2 + time.Duration(s.rand.Int64N(int64(d)))
 }
 
 // cut breaks the present connection after so many more bytes. False: there is
@@ -187,8 +202,9 @@ func (s *subscriber) element(e Element, at time.Time) {
 		s.book.fault("damaged", "subscriber %d, %s: data %.80q at %s", s.index, s.format, e.Data, e.Cursor)
 		return
 	}
-	highest := s.highest[e.Channel]
+	highest, known := s.highest[e.Channel], e.Cursor.Seq > 0
 	switch {
+	case !known:
 	case e.Cursor.Epoch == highest.Epoch && e.Cursor.Seq <= highest.Seq:
 		s.book.fault("repeated", "subscriber %d, %s: %s at %s, already at %s", s.index, s.format, name.id(), e.Cursor, highest)
 		return
@@ -197,11 +213,13 @@ func (s *subscriber) element(e Element, at time.Time) {
 	case e.Cursor.Epoch != s.last.Epoch && s.last.Epoch != "":
 		s.book.fault("unannounced", "subscriber %d, %s: epoch %s after %s without sg.reset", s.index, s.format, e.Cursor.Epoch, s.last.Epoch)
 	}
-	s.last, s.highest[e.Channel] = e.Cursor, e.Cursor
+	if known {
+		s.last, s.highest[e.Channel] = e.Cursor, e.Cursor
+	}
 	if !slices.ContainsFunc(s.patterns, func(p string) bool { return matches(p, e.Channel) }) {
 		s.book.fault("unasked", "subscriber %d gets channel %s", s.index, e.Channel)
 	}
-	if floor := s.floor[e.Channel]; e.Cursor.Epoch == floor.Epoch && e.Cursor.Seq <= floor.Seq {
+	if floor := s.floor[e.Channel]; known && e.Cursor.Epoch == floor.Epoch && e.Cursor.Seq <= floor.Seq {
 		return // older than the state that an application reloaded at the reset
 	}
 	sent, ok := s.book.deliver(name, e)
@@ -211,6 +229,9 @@ func (s *subscriber) element(e Element, at time.Time) {
 	if s.mark(name) {
 		// The id is known from an older epoch: dropped by the rule, and right
 		// only if the publisher repeated it into the new log.
+		if !known {
+			s.book.fault("repeated", "subscriber %d, %s: %s came twice", s.index, s.format, name.id())
+		}
 		return
 	}
 	s.deliveries++

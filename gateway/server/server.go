@@ -26,6 +26,7 @@ import (
 	"github.com/streamgateway/streamgateway/gateway/engine"
 	"github.com/streamgateway/streamgateway/gateway/limit"
 	"github.com/streamgateway/streamgateway/gateway/transport"
+	"github.com/streamgateway/streamgateway/gateway/transport/netio"
 )
 
 // Options is how a gateway is started; all of it comes from flags and the
@@ -140,7 +141,7 @@ func (s *Server) serve(failed chan<- error) {
 	s.mainHTTP = &http.Server{
 		Handler: s.routes().Handler(), ErrorLog: quiet,
 		ReadHeaderTimeout: headerTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeaderBytes,
-		Protocols: protocols(),
+		Protocols: protocols(), ConnContext: netio.ShortQueue,
 	}
 	s.adminHTTP = &http.Server{
 		Handler: s.adminRoutes(), ErrorLog: quiet,

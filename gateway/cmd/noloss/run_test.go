@@ -55,9 +55,12 @@ func free(t *testing.T) string {
 	return l.Addr().String()
 }
 
-func (g *gateway) start() {
+func (g *gateway) start(args ...string) {
 	g.t.Helper()
-	g.process = exec.Command(g.program, "--dev", "--listen", g.address, "--admin", g.admin, "--log-level", "warn") //nolint:noctx // killed by the test
+	if len(args) == 0 {
+		args = []string{"--dev"}
+	}
+	g.process = exec.Command(g.program, append(args, "--listen", g.address, "--admin", g.admin, "--log-level", "warn")...) //nolint:noctx // killed by the test
 	g.process.Stderr = &g.output
 	if err := g.process.Start(); err != nil {
 		g.t.Fatal(err)
@@ -126,6 +129,28 @@ func TestKilledGatewayNamesWhatWasLostWithIt(t *testing.T) {
 		t.Errorf("the kill was not felt:\n%s", result)
 	}
 	t.Logf("\n%s", result)
+}
+
+// TestSlowSubscribersAreToldExactlyWhatWasSkipped lets some subscribers stop
+// reading until they reach the limits of the queue, under each policy.
+func TestSlowSubscribersAreToldExactlyWhatWasSkipped(t *testing.T) {
+	g := build(t)
+	for policy, event := range map[string]string{"DropWithGap": "sg.gap", "Conflate": "sg.gap", "Disconnect": "sg.end"} {
+		t.Run(policy, func(t *testing.T) {
+			hot := filepath.Join(t.TempDir(), "hot.json")
+			text := `{"serial":1,"stable":{"revision":"slow","hot":{"publishers":{"mode":"Anonymous"},"queue":{"maxEvents":100,"maxLag":"1s","slowConsumerPolicy":"` + policy + `"}}}}`
+			if err := os.WriteFile(hot, []byte(text), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			g.start("--config", hot)
+			defer g.kill()
+			result, err := g.prove(t, "--duration", "8s", "--rate", "1000", "--subscribers", "8", "--slow", "5", "--cuts", "10", "--strict=false")
+			t.Logf("\n%s", result)
+			if err != nil || !result.Passed || result.Controls[event] == 0 || (result.Named > 0) != (event == "sg.gap") {
+				t.Errorf("%v: want %s, and nothing unnamed", err, event)
+			}
+		})
+	}
 }
 
 func TestDelayOfARealGatewayIsMeasured(t *testing.T) {
