@@ -27,6 +27,7 @@ type Options struct {
 	Duration    time.Duration // of publishing; longer when not all cuts found a connection by then
 	Settle      time.Duration // longest wait for an acknowledgement, and at the end for what is on its way
 	Cuts        int           // connections broken while publishing, at random places
+	Away        time.Duration // longest wait before a cut connection is opened again; beyond the replay buffer events get lost and have to be named
 	Slow        int           // subscribers that stop reading now and then, until the gateway skips events for them
 	Formats     []string      // taken in turn by the subscribers
 	Strict      bool          // a loss that was named is a fault too
@@ -37,7 +38,7 @@ type Options struct {
 func DefaultOptions() Options {
 	return Options{
 		URL: "http://127.0.0.1:8080", Publishers: 3, Subscribers: 24, Channels: 8, Rate: 200,
-		Duration: 30 * time.Second, Settle: 15 * time.Second, Cuts: 200, Formats: Formats(), Strict: true, Seed: 1,
+		Duration: 30 * time.Second, Settle: 15 * time.Second, Cuts: 200, Away: 200 * time.Millisecond, Formats: Formats(), Strict: true, Seed: 1,
 	}
 }
 
@@ -46,8 +47,8 @@ func (o Options) Validate() error {
 	switch {
 	case o.Publishers < 1 || o.Subscribers < 1 || o.Channels < 1 || o.Cuts < 0:
 		return errors.New("publishers, subscribers and channels must be at least 1, cuts at least 0")
-	case o.Rate <= 0 || o.Duration <= 0 || o.Settle <= 0:
-		return errors.New("rate, duration and settle must be over 0")
+	case o.Rate <= 0 || o.Duration <= 0 || o.Settle <= 0 || o.Away <= 0:
+		return errors.New("rate, duration, settle and away must be over 0")
 	case o.Slow < 0 || o.Slow > o.Subscribers:
 		return errors.New("slow must be from 0 to the number of subscribers")
 	case len(o.Formats) == 0:

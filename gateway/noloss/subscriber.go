@@ -67,7 +67,7 @@ func (s *subscriber) run(ctx context.Context) error {
 	address := StreamURL(s.options.URL, s.patterns, s.format)
 	for ctx.Err() == nil {
 		stream, err := Open(ctx, s.options.Client, address, s.lastID)
-		wait := time.Duration(s.rand.Int64N(int64(200 * time.Millisecond)))
+		wait := time.Duration(s.rand.Int64N(int64(s.options.Away)))
 		if err == nil {
 			wait = max(wait, s.read(ctx, stream))
 		} else if r, ok := errors.AsType[*Refusal](err); ok && r.Status < 500 && r.Status != http.StatusTooManyRequests {

@@ -42,6 +42,7 @@ func parse(args []string, out io.Writer) (settings, error) {
 	flags.DurationVar(&s.Duration, "duration", s.Duration, "time of publishing")
 	flags.DurationVar(&s.Settle, "settle", s.Settle, "longest wait for an acknowledgement, and at the end for what is on its way")
 	flags.IntVar(&s.Cuts, "cuts", s.Cuts, "connections to break")
+	flags.DurationVar(&s.Away, "away", s.Away, "longest wait before a cut connection is opened again; longer than the replay buffer needs --strict=false")
 	flags.IntVar(&s.Slow, "slow", s.Slow, "subscribers that stop reading now and then; needs --strict=false, and a rate that fills their buffers")
 	formats := flags.String("formats", strings.Join(s.Formats, ","), "formats, taken in turn by the subscribers")
 	flags.BoolVar(&s.Strict, "strict", s.Strict, "a loss that the gateway named is a fault too; set =false when gateways are restarted meanwhile")

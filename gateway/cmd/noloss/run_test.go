@@ -153,6 +153,23 @@ func TestSlowSubscribersAreToldExactlyWhatWasSkipped(t *testing.T) {
 	}
 }
 
+// TestWhoComesBackTooLateIsToldWhichChannelsLost resumes behind a replay buffer
+// that holds about a second, while it evicts.
+func TestWhoComesBackTooLateIsToldWhichChannelsLost(t *testing.T) {
+	g := build(t)
+	hot := filepath.Join(t.TempDir(), "hot.json")
+	text := `{"serial":1,"stable":{"revision":"short","hot":{"publishers":{"mode":"Anonymous"},"replay":{"ttl":"1s","maxBytes":1048576}}}}`
+	if err := os.WriteFile(hot, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	g.start("--config", hot)
+	result, err := g.prove(t, "--duration", "8s", "--rate", "500", "--subscribers", "16", "--channels", "24", "--cuts", "60", "--away", "3s", "--strict=false")
+	t.Logf("\n%s", result)
+	if err != nil || !result.Passed || result.Controls["sg.reset"] == 0 || result.Named == 0 {
+		t.Errorf("%v: want resets, and nothing unnamed", err)
+	}
+}
+
 func TestDelayOfARealGatewayIsMeasured(t *testing.T) {
 	g := build(t)
 	g.start()
