@@ -83,7 +83,14 @@ func TestSteadyStateSendsNoRequestAndWritesNothing(t *testing.T) {
 	w.serve(builtInImage)
 	w.condition(v1alpha1.ConditionHealthy, metav1.ConditionTrue, v1alpha1.ReasonIdle)
 	w.event("Normal", "RevisionPromoted", "is live")
-	time.Sleep(2 * time.Second) // the last events are on their way
+	w.eventually(func() error { // the last events are on their way
+		n := len(w.requests.since(0))
+		time.Sleep(3 * time.Second)
+		if more := w.requests.since(n); len(more) > 0 {
+			return fmt.Errorf("still sends %v", more)
+		}
+		return nil
+	})
 	before, sent := children(w), len(w.requests.since(0))
 	time.Sleep(12 * time.Second) // two looks and more
 	if more := w.requests.since(sent); len(more) > 0 {

@@ -79,8 +79,10 @@ func (r *reviewers) keep(ctx context.Context, gateways []v1alpha1.StreamGateway)
 	for _, s := range want {
 		configurations = append(configurations, rbacv1ac.Subject().WithKind(s.Kind).WithNamespace(s.Namespace).WithName(s.Name))
 	}
-	err := r.Apply(ctx, resources.Reviewers(configurations...), client.FieldOwner(ControllerName), client.ForceOwnership)
-	if err != nil {
+	// The list is written whole, and an operator of other namespaces writes it
+	// too: on top of what was read, or not at all and tried again.
+	binding := resources.Reviewers(configurations...).WithResourceVersion(live.ResourceVersion)
+	if err := r.Apply(ctx, binding, client.FieldOwner(ControllerName), client.ForceOwnership); err != nil {
 		return fmt.Errorf("applying ClusterRoleBinding %s: %w", resources.ReviewersName, err)
 	}
 	return nil

@@ -178,6 +178,7 @@ var worlds atomic.Int32
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
+	t.Parallel() // tests wait more than they work
 	w := &world{T: t, namespace: fmt.Sprintf("world-%d", worlds.Add(1))}
 	w.create(&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: w.namespace}})
 	return w
@@ -246,7 +247,7 @@ func startOperator(t *testing.T, seen *requests, change func(*ctrl.Options), ima
 // eventually waits until check has nothing to complain about.
 func (w *world) eventually(check func() error) {
 	w.Helper()
-	w.within(15*time.Second, check)
+	w.within(30*time.Second, check)
 }
 
 func (w *world) within(d time.Duration, check func() error) {
