@@ -117,7 +117,7 @@ func (s *script) run(verb string, args []string) {
 	case "sip": // take one write; clients opened with sip=1 do so from the start
 		s.clients[args[0]].sip()
 	case "fail":
-		s.clients[args[0]].stream.Fail(os.ErrClosed)
+		s.clients[args[0]].stream.Fail()
 	case "leave":
 		s.clients[args[0]].stream.Leave()
 	case "evict":

@@ -109,7 +109,7 @@ func (f *Fanout) Open(r Request) (*Stream, error) {
 	}
 	p := decide(f.opts.Ring, f.opts.Epoch, f.tuning.Load().Replay, &r)
 	return &Stream{
-		f: f, id: r.Identity, from: p.cursor, cursor: p.cursor, done: make(chan struct{}), opening: &opening{request: r, plan: p},
+		f: f, id: r.Identity, from: p.cursor, cursor: p.cursor, opening: &opening{request: r, plan: p},
 	}, nil
 }
 

@@ -101,7 +101,6 @@ func (l *loop) close(s *Stream, reason string) {
 	l.part(s)
 	s.rest, s.out, s.past, s.gap, s.flight = nil, nil, nil, nil, flight{}
 	s.sink.Close()
-	close(s.done)
 }
 
 // part undoes join. The last one takes the place of the one that leaves.

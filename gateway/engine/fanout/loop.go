@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/streamgateway/streamgateway/gateway/engine/ring"
-	"github.com/streamgateway/streamgateway/gateway/engine/wire"
 )
 
 const (
@@ -80,8 +79,6 @@ const (
 	opWritable
 	opFail
 	opLeave
-	opControl
-	opEnd
 	opTune
 	opFlags
 	opDrain
@@ -253,12 +250,6 @@ func (l *loop) handle(in *input) {
 		l.close(in.stream, ReasonError)
 	case opLeave:
 		l.close(in.stream, ReasonClient)
-	case opControl:
-		c := in.payload.(control)
-		l.say(in.stream, wire.AppendControl(in.stream.out, c.name, wire.Cursor{}, c.payload))
-	case opEnd:
-		end := in.payload.(wire.End)
-		l.finish(in.stream, &end, end.Reason)
 	case opTune:
 		l.tune()
 	case opFlags:

@@ -52,7 +52,6 @@ type Stream struct {
 	loop *loop // set by Start
 	id   Identity
 	from uint64 // where it began
-	done chan struct{}
 
 	// All below is the loop's.
 	group *group
@@ -128,26 +127,10 @@ func (s *Stream) Start(sink Sink) {
 func (s *Stream) Writable() { s.send(input{op: opWritable, stream: s}) }
 
 // Fail says that writing to the sink failed.
-func (s *Stream) Fail(err error) { s.send(input{op: opFail, stream: s, payload: err}) }
+func (s *Stream) Fail() { s.send(input{op: opFail, stream: s}) }
 
 // Leave says that the client went away.
 func (s *Stream) Leave() { s.send(input{op: opLeave, stream: s}) }
-
-// Control sends a control event without an id.
-func (s *Stream) Control(name string, payload any) {
-	s.send(input{op: opControl, stream: s, payload: control{name, payload}})
-}
-
-// End sends sg.end and closes the stream in an orderly way, within seconds.
-func (s *Stream) End(end wire.End) { s.send(input{op: opEnd, stream: s, payload: end}) }
-
-// Done is closed when the stream is.
-func (s *Stream) Done() <-chan struct{} { return s.done }
-
-type control struct {
-	name    string
-	payload any
-}
 
 func (s *Stream) send(in input) {
 	s.loop.post(in)

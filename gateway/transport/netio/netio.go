@@ -9,7 +9,6 @@ package netio
 
 import (
 	"context"
-	"errors"
 	"net/http"
 	"sync"
 	"time"
@@ -71,8 +70,8 @@ func (h *HTTP) Serve(ctx context.Context, s *engine.Stream) (whole bool) {
 	for {
 		select {
 		case b := <-h.block:
-			if err := h.write(b); err != nil {
-				s.Fail(err)
+			if !h.write(b) {
+				s.Fail()
 				<-h.closed
 				return false
 			}
@@ -87,19 +86,17 @@ func (h *HTTP) Serve(ctx context.Context, s *engine.Stream) (whole bool) {
 	}
 }
 
-// errClosed tells that the stream was closed before its last bytes were
-// written.
-var errClosed = errors.New("stream closed")
-
-func (h *HTTP) write(b []byte) error {
+// write tells whether the socket took all of b. Why not makes no difference:
+// the client is gone, or the engine gave it up.
+func (h *HTTP) write(b []byte) bool {
 	if !h.setWriting(true) {
-		return errClosed
+		return false
 	}
 	defer h.setWriting(false)
 	if _, err := h.w.Write(b); err != nil {
-		return err
+		return false
 	}
-	return h.control.Flush()
+	return h.control.Flush() == nil
 }
 
 // setWriting tells Close whether there is a write to break off; it is false
