@@ -148,7 +148,7 @@ func containerTrouble(pod string, c *corev1.ContainerStatus) (reason, message st
 	switch waiting {
 	case "ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "ImageInspectError", "RegistryUnavailable":
 		return v1alpha1.ReasonImagePullFailed, fmt.Sprintf("pod %s: image %q cannot be pulled", pod, c.Image)
-	case "CreateContainerConfigError", "CreateContainerError", "RunContainerError":
+	case "CreateContainerConfigError", "CreateContainerError":
 		return v1alpha1.ReasonPodsCrashing, fmt.Sprintf("pod %s: %s: %s", pod, waiting, c.State.Waiting.Message)
 	}
 	const crashes = 2 // one may be an accident
@@ -162,5 +162,9 @@ func containerTrouble(pod string, c *corev1.ContainerStatus) (reason, message st
 	if ended == nil {
 		return v1alpha1.ReasonPodsCrashing, fmt.Sprintf("pod %s: the container keeps ending", pod)
 	}
-	return v1alpha1.ReasonPodsCrashing, fmt.Sprintf("pod %s: the container keeps ending, last with exit code %d (%s)", pod, ended.ExitCode, ended.Reason)
+	message = fmt.Sprintf("pod %s: the container keeps ending, last with exit code %d (%s)", pod, ended.ExitCode, ended.Reason)
+	if ended.Reason == "StartError" {
+		message += ": " + ended.Message // the runtime's own words; there is no log to look into
+	}
+	return v1alpha1.ReasonPodsCrashing, message
 }

@@ -71,6 +71,9 @@ func TestTroubleIsThatOfPodsThatShouldComeUp(t *testing.T) {
 	ending := pod(false, waiting("ImagePullBackOff"))
 	ending.DeletionTimestamp = &metav1.Time{Time: time.Now()}
 	ended := corev1.ContainerStatus{RestartCount: 2, State: corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{ExitCode: 137, Reason: "OOMKilled"}}}
+	startError := waiting("RunContainerError")
+	startError.RestartCount = 2
+	startError.LastTerminationState.Terminated = &corev1.ContainerStateTerminated{ExitCode: 128, Reason: "StartError", Message: "no such file"}
 	cases := map[string]struct {
 		pod           corev1.Pod
 		reason, words string
@@ -80,6 +83,7 @@ func TestTroubleIsThatOfPodsThatShouldComeUp(t *testing.T) {
 		"it has ended twice":                  {pod(false, ended), v1alpha1.ReasonPodsCrashing, "exit code 137 (OOMKilled)"},
 		"it has ended often and is ready now": {pod(true, corev1.ContainerStatus{RestartCount: 9}), "", ""},
 		"it backs off":                        {pod(false, waiting("CrashLoopBackOff")), v1alpha1.ReasonPodsCrashing, "keeps ending"},
+		"its container cannot be started":     {pod(false, startError), v1alpha1.ReasonPodsCrashing, "(StartError): no such file"},
 		"its container cannot be made":        {pod(false, waiting("CreateContainerConfigError")), v1alpha1.ReasonPodsCrashing, "because"},
 		"its image has no valid name":         {pod(false, waiting("InvalidImageName")), v1alpha1.ReasonImagePullFailed, "cannot be pulled"},
 		"it is on its way out":                {ending, "", ""},
