@@ -37,7 +37,7 @@ func (l *loop) begin(s *Stream) {
 	case l.drain != nil:
 		l.move(s, l.drain.Reason, l.drain.slot(l), l.drain.until-l.now, wire.EndDrain)
 	}
-	if len(s.past.last) == 0 && s.cursor >= s.group.position(l.seen) {
+	if s.past != nil && len(s.past.last) == 0 && s.cursor >= s.group.position(l.seen) {
 		l.endPast(s) // nothing to replay: all of it in one write
 	}
 	l.advance(s)
