@@ -168,7 +168,7 @@ func (p *publisher) send(ctx context.Context, r request, repeated bool) error {
 	if err != nil {
 		return fmt.Errorf("publishing: %w", err)
 	}
-	defer resp.Body.Close() //nolint:errcheck // read to its end below
+	defer resp.Body.Close()
 	text, err := io.ReadAll(io.LimitReader(resp.Body, 1<<20))
 	if err != nil {
 		return fmt.Errorf("reading acknowledgement: %w", err)

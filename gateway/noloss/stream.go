@@ -69,7 +69,7 @@ func Open(ctx context.Context, client *http.Client, address, lastEventID string)
 	}
 	if resp.StatusCode != http.StatusOK || !strings.HasPrefix(resp.Header.Get("Content-Type"), "text/event-stream") {
 		defer cancel()
-		defer resp.Body.Close() //nolint:errcheck // the status is the error
+		defer resp.Body.Close()
 		text, _ := io.ReadAll(io.LimitReader(resp.Body, answerBytes))
 		return nil, fmt.Errorf("opening stream: %w", &Refusal{resp.StatusCode, strings.TrimSpace(string(text))})
 	}

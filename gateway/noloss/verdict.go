@@ -5,6 +5,7 @@ import (
 	"maps"
 	"math"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -200,7 +201,8 @@ func (r Result) String() string {
 	if !r.Passed {
 		verdict = "FAILED"
 	}
-	text := fmt.Sprintf(`%s in %.1f s (run %s, seed %d)
+	var text strings.Builder
+	fmt.Fprintf(&text, `%s in %.1f s (run %s, seed %d)
 published  %d sent, %d acknowledged, %d unknown; %d requests repeated, %d duplicates recognised
 delivered  %d of %d to %d subscribers over %d connections (%d cut); %d named as lost, %d missing
 latency    avg %.1f ms, p50 %.1f, p95 %.1f, p99 %.1f, max %.1f (%d live deliveries)
@@ -210,12 +212,12 @@ controls   %v
 		r.Delivered, r.Expected, r.Subscribers, r.Connections, r.Cuts, r.Named, r.Missing,
 		r.Latency.Avg, r.Latency.P50, r.Latency.P95, r.Latency.P99, r.Latency.Max, r.Latency.Count, r.Resumes, r.Controls)
 	if len(r.Faults) > 0 {
-		text += fmt.Sprintf("faults     %v\n", r.Faults)
+		fmt.Fprintf(&text, "faults     %v\n", r.Faults)
 	}
 	for _, word := range r.Words {
-		text += "  " + word + "\n"
+		text.WriteString("  " + word + "\n")
 	}
-	return text
+	return text.String()
 }
 
 // String is the summary for people.

@@ -64,7 +64,7 @@ func newBench(t *testing.T) *bench {
 
 func free(t *testing.T) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // closed at once
+	l, err := net.Listen("tcp", "127.0.0.1:0") // closed at once
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -83,14 +83,14 @@ func kill(c *exec.Cmd) {
 
 func (b *bench) run(program, ready string, args ...string) *exec.Cmd {
 	b.t.Helper()
-	c := exec.Command(filepath.Join(b.folder, program), args...) //nolint:noctx // killed by the test
+	c := exec.Command(filepath.Join(b.folder, program), args...) // killed by the test
 	c.Env = append(os.Environ(), tokenVariable+"="+testToken)
 	c.Stderr, c.Stdout = &b.output, &b.output
 	if err := c.Start(); err != nil {
 		b.t.Fatal(err)
 	}
 	for end := time.Now().Add(20 * time.Second); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
-		if resp, err := http.Get(ready); err == nil { //nolint:noctx // a loopback poll
+		if resp, err := http.Get(ready); err == nil { // a loopback poll
 			_ = resp.Body.Close()
 			if resp.StatusCode == http.StatusOK {
 				return c
@@ -113,7 +113,7 @@ func (b *bench) startDemo() {
 // post returns the id of a stored revenue, or "" if it was not answered: then
 // nobody knows whether it was stored.
 func (b *bench) post() string {
-	req, err := http.NewRequest(http.MethodPost, b.demoURL+"/finance/revenue", strings.NewReader(`{"amount":10000,"propertyId":1}`)) //nolint:noctx // the demo answers or is killed
+	req, err := http.NewRequest(http.MethodPost, b.demoURL+"/finance/revenue", strings.NewReader(`{"amount":10000,"propertyId":1}`)) // the demo answers or is killed
 	if err != nil {
 		b.t.Fatal(err)
 	}
@@ -159,7 +159,7 @@ func (b *bench) waitForEmptyOutbox(t *testing.T) (revenues int) {
 	t.Helper()
 	var got struct{ Revenues, Waiting, Refused int }
 	for end := time.Now().Add(20 * time.Second); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
-		resp, err := http.Get(b.demoURL + "/healthz") //nolint:noctx // a loopback poll
+		resp, err := http.Get(b.demoURL + "/healthz") // a loopback poll
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -280,7 +280,7 @@ func TestStopEndsStreamsAndExitsInOrder(t *testing.T) {
 	b := newBench(t)
 	b.startGateway()
 	b.startDemo()
-	resp, err := http.Get(b.demoURL + "/v2/realtime/stream?channels=finance.revenue") //nolint:noctx // ended by the demo
+	resp, err := http.Get(b.demoURL + "/v2/realtime/stream?channels=finance.revenue") // ended by the demo
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -23,18 +23,19 @@ const (
 
 var errLoss = errors.New("the gateway broke a promise")
 
-func main() {
+func main() { os.Exit(exitCode()) }
+
+func exitCode() int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	switch err := run(ctx, os.Args[1:], os.Stdout); {
 	case err == nil, errors.Is(err, flag.ErrHelp):
+		return 0
 	case errors.Is(err, errLoss):
-		stop()
-		os.Exit(exitLoss)
+		return exitLoss
 	default:
 		fmt.Fprintln(os.Stderr, "noloss:", err)
-		stop()
-		os.Exit(exitNoRun)
+		return exitNoRun
 	}
 }
 

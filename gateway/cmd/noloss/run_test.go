@@ -47,7 +47,7 @@ func build(t *testing.T) *gateway {
 // free finds a port of loopback that nobody listens on.
 func free(t *testing.T) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // closed at once
+	l, err := net.Listen("tcp", "127.0.0.1:0") // closed at once
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -60,13 +60,13 @@ func (g *gateway) start(args ...string) {
 	if len(args) == 0 {
 		args = []string{"--dev"}
 	}
-	g.process = exec.Command(g.program, append(args, "--listen", g.address, "--admin", g.admin, "--log-level", "warn")...) //nolint:noctx // killed by the test
+	g.process = exec.Command(g.program, append(args, "--listen", g.address, "--admin", g.admin, "--log-level", "warn")...) // killed by the test
 	g.process.Stderr = &g.output
 	if err := g.process.Start(); err != nil {
 		g.t.Fatal(err)
 	}
 	for end := time.Now().Add(20 * time.Second); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
-		resp, err := http.Get("http://" + g.admin + "/readyz") //nolint:noctx // a loopback poll
+		resp, err := http.Get("http://" + g.admin + "/readyz") // a loopback poll
 		if err == nil {
 			_ = resp.Body.Close()
 			if resp.StatusCode == http.StatusOK {

@@ -185,7 +185,7 @@ func (r *Relay) publish(ctx context.Context, events []ledger.Event) error {
 	if err != nil {
 		return fmt.Errorf("publishing: %w", err)
 	}
-	defer resp.Body.Close() //nolint:errcheck // read to its end below
+	defer resp.Body.Close()
 	text, err := io.ReadAll(io.LimitReader(resp.Body, answerBytes))
 	if err != nil {
 		return fmt.Errorf("reading publish answer: %w", err)

@@ -50,7 +50,7 @@ func open(ctx context.Context, base string, timeout time.Duration) (*stream, err
 	}
 	if resp.StatusCode != http.StatusOK {
 		defer stop()
-		defer resp.Body.Close() //nolint:errcheck // the status is the error
+		defer resp.Body.Close()
 		return nil, fmt.Errorf("opening stream: %w", status(resp))
 	}
 	s := &stream{events: make(chan event, 1000), failed: make(chan error, 1), close: stop}
@@ -71,7 +71,7 @@ func open(ctx context.Context, base string, timeout time.Duration) (*stream, err
 
 // read hands on every frame that has data, until the stream ends.
 func (s *stream) read(body io.ReadCloser) {
-	defer body.Close() //nolint:errcheck // only read from
+	defer body.Close()
 	lines := bufio.NewScanner(body)
 	lines.Buffer(nil, 1<<20)
 	var e event
@@ -149,7 +149,7 @@ func post(ctx context.Context, s settings) (posted, error) {
 	if err != nil {
 		return posted{}, fmt.Errorf("posting revenue: %w", err)
 	}
-	defer resp.Body.Close() //nolint:errcheck // decoded below
+	defer resp.Body.Close()
 	p.answered = time.Now()
 	if resp.StatusCode != http.StatusCreated {
 		return posted{}, fmt.Errorf("posting revenue: %w", status(resp))
