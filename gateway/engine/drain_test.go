@@ -2,6 +2,7 @@ package engine_test
 
 import (
 	"context"
+	"errors"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -65,7 +66,7 @@ func TestADrainThatIsNotWaitedForGoesOn(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
 		defer cancel()
 		d := engine.Drain{Reason: wire.DrainRollout, Spread: 10 * time.Second, Timeout: 30 * time.Second}
-		if err := r.Drain(ctx, d); err != context.DeadlineExceeded {
+		if err := r.Drain(ctx, d); !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("got %v", err)
 		}
 		if err := r.Drain(t.Context(), d); err != nil || c.closedAt().IsZero() {
