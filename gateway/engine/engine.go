@@ -11,6 +11,7 @@ package engine
 import (
 	"context"
 	"math/rand/v2"
+	"sync/atomic"
 	"time"
 
 	"github.com/streamgateway/streamgateway/gateway/engine/fanout"
@@ -71,12 +72,13 @@ type Engine struct {
 	ring   *ring.Ring
 	fanout *fanout.Fanout
 	epoch  string
+	replay atomic.Bool // whether clients may read what was before they came
 }
 
 // New makes an engine that runs until Close.
 func New(o Options, t Tuning) *Engine {
 	log := ring.New(o.Epoch, o.Floor, t.Replay)
-	return &Engine{
+	e := &Engine{
 		ring:  log,
 		epoch: o.Epoch,
 		fanout: fanout.New(fanout.Options{
@@ -84,6 +86,8 @@ func New(o Options, t Tuning) *Engine {
 			Loops: o.Loops, Rand: o.Rand, Buckets: o.Buckets, Bucket: o.Bucket,
 		}, t.fanout()),
 	}
+	e.replay.Store(t.fanout().Replay)
+	return e
 }
 
 // fanout is the part of the tuning that streams run by.
@@ -115,6 +119,7 @@ func (e *Engine) Open(r Request) (*Stream, error) { return e.fanout.Open(r) }
 // stream is closed by it.
 func (e *Engine) Tune(t Tuning) {
 	e.ring.Tune(t.Replay)
+	e.replay.Store(t.fanout().Replay)
 	e.fanout.Tune(t.fanout())
 }
 
@@ -135,7 +140,7 @@ func (e *Engine) Evict() {
 }
 
 // Head is the position of the newest record.
-func (e *Engine) Head() wire.Cursor { return wire.Cursor{Epoch: e.epoch, Seq: e.ring.Head()} }
+func (e *Engine) Head() wire.Cursor { return e.at(e.ring.Head()) }
 
 // Stats counts; it waits for a turn of every loop, microseconds as a rule.
 func (e *Engine) Stats() Stats {

@@ -176,7 +176,10 @@ func protocols() *http.Protocols {
 
 // routes is the surface for clients.
 func (s *Server) routes() transport.Routes {
-	r := transport.Routes{Stream: s.sse, Publish: s.publish, Metrics: s.metrics, MetricsAccess: s.publisher}
+	r := transport.Routes{
+		Stream: s.sse, Publish: s.publish, History: transport.NewHistory(s.engine),
+		Metrics: s.metrics, MetricsAccess: s.publisher,
+	}
 	if s.options.Dev {
 		r.Page = devPage()
 	}

@@ -275,6 +275,11 @@ func writeJSON(w http.ResponseWriter, v any) {
 	if err != nil {
 		panic(fmt.Sprintf("transport: answer %T: %v", v, err))
 	}
+	writeBody(w, body)
+}
+
+// writeBody answers 200 with JSON that nobody may keep.
+func writeBody(w http.ResponseWriter, body []byte) {
 	h := w.Header()
 	h.Set("Content-Type", "application/json")
 	h.Set("Cache-Control", "no-store")

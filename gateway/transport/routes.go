@@ -12,6 +12,7 @@ import (
 type Routes struct {
 	Stream  http.Handler   // GET /stream
 	Publish http.Handler   // POST /events and POST /channels/{channel}/events
+	History *History       // GET below /channels/{channel}
 	Metrics func() Metrics // GET /metrics
 	// MetricsAccess says who may read Metrics.
 	MetricsAccess Authenticator
@@ -23,10 +24,12 @@ type Routes struct {
 // problem answer; every answer's request has an id.
 func (r Routes) Handler() http.Handler {
 	mux := http.NewServeMux()
-	publish := methods{http.MethodPost: r.Publish}
 	mux.Handle(Base+"/stream", methods{http.MethodGet: r.Stream})
-	mux.Handle(Base+"/events", publish)
-	mux.Handle(Base+"/channels/{channel}/events", publish)
+	mux.Handle(Base+"/events", methods{http.MethodPost: r.Publish})
+	events := withHead(http.HandlerFunc(r.History.Page))
+	events[http.MethodPost] = r.Publish
+	mux.Handle(Base+"/channels/{channel}/events", events)
+	mux.Handle(Base+"/channels/{channel}/last", withHead(http.HandlerFunc(r.History.Last)))
 	mux.Handle(Base+"/time", withHead(http.HandlerFunc(serveTime)))
 	mux.Handle(Base+"/metrics", withHead(http.HandlerFunc(r.serveMetrics)))
 	mux.HandleFunc("/", func(w http.ResponseWriter, q *http.Request) {

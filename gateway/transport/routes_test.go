@@ -24,7 +24,7 @@ func TestEveryPathAnswersByItsMethods(t *testing.T) {
 		{"POST", Base + "/time", 405, "GET, HEAD, OPTIONS"},
 		{"OPTIONS", Base + "/events", 204, "POST, OPTIONS"},
 		{"GET", Base + "/events", 405, "POST, OPTIONS"},
-		{"DELETE", Base + "/channels/a/events", 405, "POST, OPTIONS"},
+		{"DELETE", Base + "/channels/a/events", 405, "GET, HEAD, POST, OPTIONS"},
 		{"HEAD", Base + "/stream", 405, "GET, OPTIONS"},
 		{"GET", Base + "/metrics", 200, ""},
 		{"GET", "/", 404, ""},

@@ -7,7 +7,6 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/streamgateway/streamgateway/gateway/engine"
@@ -102,10 +101,9 @@ func parseRest(query url.Values, ask *streamRequest) *refusal {
 	if ask.Format, err = wire.ParseFormat(query.Get("format")); err != nil {
 		return badParameter("format", err)
 	}
-	if last := query.Get("last"); last != "" {
-		if ask.Last, err = strconv.Atoi(last); err != nil || ask.Last < 0 || ask.Last > maxLast {
-			return badParameter("last", fmt.Errorf("must be a number from 0 to %d", maxLast))
-		}
+	var no *refusal
+	if ask.Last, no = parseNumber(query, "last", 0, 0, maxLast); no != nil {
+		return no
 	}
 	switch query.Get("pad") {
 	case "", "0":

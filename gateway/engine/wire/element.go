@@ -78,6 +78,18 @@ func appendData(dst []byte, kind DataKind, data []byte) []byte {
 	return appendCompact(dst, data)
 }
 
+// AppendElements appends a batch as a JSON array of elements, on one line.
+func AppendElements(dst []byte, batch []Element) []byte {
+	dst = append(dst, '[')
+	for i := range batch {
+		if i > 0 {
+			dst = append(dst, ',')
+		}
+		dst = append(dst, batch[i].JSON...)
+	}
+	return append(dst, ']')
+}
+
 // ElementOf encodes r into memory of its own.
 func ElementOf(epoch string, r *Record) Element {
 	b, at := AppendElement(nil, epoch, r)

@@ -39,14 +39,9 @@ func AppendFrame(dst []byte, format Format, epoch string, batch ...Element) []by
 
 func appendArray(dst []byte, epoch string, batch []Element) []byte {
 	dst = appendID(dst, Cursor{epoch, batch[len(batch)-1].Seq})
-	dst = append(dst, "data: ["...)
-	for i := range batch {
-		if i > 0 {
-			dst = append(dst, ',')
-		}
-		dst = append(dst, batch[i].JSON...)
-	}
-	return append(dst, ']', '\n', '\n')
+	dst = append(dst, "data: "...)
+	dst = AppendElements(dst, batch)
+	return append(dst, '\n', '\n')
 }
 
 func appendPlain(dst []byte, format Format, e *Element) []byte {

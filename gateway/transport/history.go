@@ -1,0 +1,109 @@
+package transport
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strconv"
+
+	"github.com/streamgateway/streamgateway/gateway/engine"
+	"github.com/streamgateway/streamgateway/gateway/engine/wire"
+)
+
+const (
+	maxPageEvents = 500
+	maxPageBytes  = 1 << 20
+)
+
+// History answers questions about one channel: what it kept and who reads it.
+type History struct{ engine *engine.Engine }
+
+// NewHistory makes the handlers.
+func NewHistory(e *engine.Engine) *History { return &History{e} }
+
+// Page is GET /channels/{channel}/events: a page of what is kept.
+func (h *History) Page(w http.ResponseWriter, r *http.Request) {
+	channel, query, no := parseChannelRequest(r)
+	if no == nil {
+		var p wire.Position
+		limit := maxPageEvents
+		p, no = parseHistoryCursor(query.Get("cursor"))
+		if no == nil {
+			limit, no = parseNumber(query, "limit", maxPageEvents, 1, maxPageEvents)
+		}
+		if no == nil {
+			writePage(w, h.engine.History(channel, p, limit, maxPageBytes))
+			return
+		}
+	}
+	Problem(w, r, no.status, no.kind, no.options...)
+}
+
+// Last is GET /channels/{channel}/last: the newest events.
+func (h *History) Last(w http.ResponseWriter, r *http.Request) {
+	channel, query, no := parseChannelRequest(r)
+	if no == nil {
+		var n int
+		if n, no = parseNumber(query, "n", 1, 1, maxLast); no == nil {
+			writePage(w, h.engine.Last(channel, n))
+			return
+		}
+	}
+	Problem(w, r, no.status, no.kind, no.options...)
+}
+
+func parseChannelRequest(r *http.Request) (channel string, query url.Values, no *refusal) {
+	channel = r.PathValue("channel")
+	if err := wire.CheckChannel(channel); err != nil {
+		return "", nil, streamRefusal(http.StatusBadRequest, KindInvalidChannel, err.Error())
+	}
+	query, err := url.ParseQuery(r.URL.RawQuery)
+	if err != nil {
+		return "", nil, streamRefusal(http.StatusBadRequest, KindInvalidParameter, "the query cannot be decoded")
+	}
+	return channel, query, nil
+}
+
+// parseHistoryCursor takes a cursor or the beginning: a page of what is still
+// to come makes no sense.
+func parseHistoryCursor(text string) (wire.Position, *refusal) {
+	if text == "" {
+		return wire.Position{Where: wire.Earliest}, nil
+	}
+	p, err := wire.ParsePosition("", text)
+	if err == nil && p.Where == wire.Now {
+		err = errors.New(`must be a cursor or "earliest"`)
+	}
+	if err != nil {
+		return p, streamRefusal(http.StatusBadRequest, KindInvalidCursor, err.Error(), Parameter("cursor"))
+	}
+	return p, nil
+}
+
+// parseNumber reads a whole number within bounds; without is what stands for
+// none.
+func parseNumber(query url.Values, name string, without, least, most int) (int, *refusal) {
+	text := query.Get(name)
+	if text == "" {
+		return without, nil
+	}
+	n, err := strconv.Atoi(text)
+	if err != nil || n < least || n > most {
+		return 0, badParameter(name, fmt.Errorf("must be a number from %d to %d", least, most))
+	}
+	return n, nil
+}
+
+// writePage answers with events as they stand in streams, byte for byte.
+func writePage(w http.ResponseWriter, p engine.Page) {
+	size := 256
+	for i := range p.Events {
+		size += len(p.Events[i].JSON) + 1
+	}
+	body := append(make([]byte, 0, size), `{"events":`...)
+	body = wire.AppendElements(body, p.Events)
+	body = fmt.Appendf(body, `,"cursor":"%s","complete":%t,"evictedUpto":"%s","more":%t}`,
+		p.Cursor, p.Complete, p.EvictedUpto, p.More)
+	writeBody(w, body)
+}
