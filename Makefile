@@ -70,6 +70,10 @@ image: ## Build the images into bin/images without a container engine (ENGINE=do
 e2e: ## Keep the promises of controllers/e2e on a real node, then take it down (KEEP=1 leaves it up).
 	@hack/try/e2e $(RUN)
 
+.PHONY: clients
+clients: ## Try clients made by others on a real gateway: curl, Chromium, Firefox, npm, CloudEvents (RUN=pattern: some).
+	@hack/clients/run $(if $(RUN),'$(RUN)')
+
 .PHONY: compiler
 compiler:
 	@command -v gcc >/dev/null || { echo "The race detector needs a C compiler: apt-get install gcc libc6-dev"; exit 1; }
