@@ -79,7 +79,7 @@ const (
 // Reasons of Healthy.
 const (
 	ReasonWithinThresholds = "WithinThresholds"
-	// ReasonIdle: no stream and no event.
+	// ReasonIdle: no event was published or delivered in the window.
 	ReasonIdle           = "Idle"
 	ReasonErrorRateHigh  = "ErrorRateHigh"
 	ReasonDropRateHigh   = "DropRateHigh"

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -91,6 +92,11 @@ func settle[L client.Object, D desired](ctx context.Context, r *Reconciler, s *s
 		}
 		drifted = isKnown && !behind && owned != known.digest
 	}
+	if !exists {
+		if err := r.stillThere(ctx, s); err != nil {
+			return blocked, err
+		}
+	}
 	if err := r.apply(ctx, live, want); err != nil {
 		return blocked, s.refused(name, err)
 	}
@@ -99,6 +105,24 @@ func settle[L client.Object, D desired](ctx context.Context, r *Reconciler, s *s
 		r.normal(s, live, "DriftCorrected", actionApply, "%s was changed or deleted by somebody else; it is as the StreamGateway says again", name)
 	}
 	return written, nil
+}
+
+// errGone ends a pass over a StreamGateway that is no more.
+var errGone = errors.New("the StreamGateway is gone")
+
+// stillThere looks past the cache before a missing object is made. When a
+// StreamGateway is deleted, the cache may see its children go before it sees
+// the StreamGateway go; what was made again then would start pods for nobody.
+func (r *Reconciler) stillThere(ctx context.Context, s *scope) error {
+	var sg v1alpha1.StreamGateway
+	err := r.Live.Get(ctx, client.ObjectKeyFromObject(s.sg), &sg)
+	switch {
+	case apierrors.IsNotFound(err), err == nil && (sg.UID != s.sg.UID || !sg.DeletionTimestamp.IsZero()):
+		return errGone
+	case err != nil:
+		return fmt.Errorf("reading the StreamGateway past the cache: %w", err)
+	}
+	return nil
 }
 
 func nameOf(want desired) string { return *want.GetKind() + " " + *want.GetName() }

@@ -73,6 +73,9 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 		return ctrl.Result{}, err
 	}
 	err := r.run(ctx, s)
+	if errors.Is(err, errGone) {
+		return ctrl.Result{}, nil // its deletion is on the way to the cache
+	}
 	if statusErr := r.writeStatus(ctx, s, err); statusErr != nil {
 		err = errors.Join(err, fmt.Errorf("writing status: %w", statusErr))
 	}

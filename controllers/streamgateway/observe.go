@@ -8,6 +8,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/utils/ptr"
 
 	"github.com/streamgateway/streamgateway/api/v1alpha1"
 	"github.com/streamgateway/streamgateway/controllers/fleet"
@@ -82,7 +83,7 @@ func (r *Reconciler) announcePush(s *scope) {
 		return
 	}
 	p.acked = true
-	if s.sg.Status.Config != nil && s.sg.Status.Config.Serial == p.serial && s.sg.Status.Config.Pending != nil && *s.sg.Status.Config.Pending == 0 {
+	if c := s.sg.Status.Config; c != nil && c.Serial == p.serial && ptr.Deref(c.Acked, 0) > 0 && ptr.Deref(c.Pending, 0) == 0 {
 		return // told by the leader before this one
 	}
 	r.normal(s, nil, "ConfigPushed", actionPush, "config %d of revision %s runs on all pods (%d) after %d ms",
