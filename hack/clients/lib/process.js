@@ -75,7 +75,7 @@ export async function startDemo(t, gateway, token) {
   t.after(() => rm(folder, { recursive: true }));
   const args = ["serve", "--listen", "127.0.0.1:0", "--gateway", gateway.url, "--database", join(folder, "demo.db")];
   const program = new Program(t, "demo", args, { DEMO_TOKEN: token });
-  program.url = `http://${JSON.parse(await program.line('"listen"')).listen}`;
+  program.url = `http://${JSON.parse(await program.line('"serving"')).address}`;
   return program;
 }
 

@@ -1,0 +1,88 @@
+// The two pages that a person meets first, in Chromium, light and dark and as
+// wide as a phone: they work, they fit, and they pass the checks of axe-core.
+// SCREENSHOTS=folder keeps what they look like.
+import assert from "node:assert/strict";
+import { after, before, describe, test } from "node:test";
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
+
+import { startDemo, startGateway } from "./lib/process.js";
+import { launch } from "./lib/readers.js";
+
+const axe = await readFile(new URL(import.meta.resolve("axe-core/axe.min.js")), "utf8");
+const LONG = "a".repeat(400);
+const sizes = { "as wide as a phone": { width: 360, height: 740 }, "on a desk": { width: 1200, height: 900 } };
+
+const pages = {
+  "page of --dev": {
+    start: async (t) => (await startGateway(t)).url,
+    async use(page) {
+      await text(page, "#state", "connected");
+      await fill(page, "#data", `{"text":"${LONG}"}`);
+      await page.click("button");
+      await text(page, "#events li", LONG.slice(0, 50));
+      await text(page, "#answer", "appended at ");
+      await fill(page, "#data", "{not JSON");
+      await page.click("button");
+      await text(page, "#answer[data-bad]", "Invalid JSON");
+    },
+  },
+  "page of the finance demo": {
+    start: async (t) => `${(await startDemo(t, await startGateway(t), "secret")).url}/#token=secret`,
+    async use(page) {
+      await text(page, "#state", "Live");
+      await fill(page, "[name=amount]", "999999999999");
+      await page.click("button");
+      await text(page, "#list li", "9,999,999,999.99");
+      await text(page, "#answer", "Stored as ");
+      await fill(page, "[name=token]", "wrong");
+      await page.click("button");
+      await text(page, "#answer[data-bad]", ": ");
+      assert.equal(await page.evaluate("document.getElementById('empty').hidden"), true);
+    },
+  },
+};
+
+const text = (page, selector, part) =>
+  page.waitForFunction((s, p) => document.querySelector(s)?.textContent.includes(p), { timeout: 10_000 }, selector, part);
+
+async function fill(page, selector, value) {
+  await page.evaluate((s) => (document.querySelector(s).value = ""), selector);
+  await page.type(selector, value);
+}
+
+/** Faults that axe-core finds, as lines. */
+async function faults(page) {
+  await page.evaluate(axe);
+  const { violations } = await page.evaluate("axe.run()");
+  return violations.flatMap((v) => v.nodes.map((n) => `${v.id}: ${n.html.slice(0, 100)}: ${n.failureSummary.replaceAll("\n", " ")}`));
+}
+
+describe("pages", () => {
+  let browser;
+  before(async () => (browser = await launch("chromium")));
+  after(() => browser?.close());
+  for (const [name, { start, use }] of Object.entries(pages)) {
+    for (const scheme of ["light", "dark"]) {
+      for (const [size, viewport] of Object.entries(sizes)) {
+        test(`${name}, ${scheme}, ${size}`, async (t) => {
+          const page = await browser.newPage();
+          t.after(() => page.close());
+          const errors = [];
+          page.on("pageerror", (error) => errors.push(error.message));
+          await page.setViewport(viewport);
+          await page.emulateMediaFeatures([{ name: "prefers-color-scheme", value: scheme }]);
+          await page.goto(await start(t));
+          await use(page);
+          if (process.env.SCREENSHOTS) {
+            await page.screenshot({ path: join(process.env.SCREENSHOTS, `${name} ${scheme} ${viewport.width}.png`), fullPage: true });
+          }
+          assert.deepEqual(await faults(page), []);
+          const wide = await page.evaluate("document.documentElement.scrollWidth");
+          assert.ok(wide <= viewport.width, `${wide} px wide`);
+          assert.deepEqual(errors, []);
+        });
+      }
+    }
+  }
+});
