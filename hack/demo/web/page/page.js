@@ -48,7 +48,7 @@ async function measureOffset() {
       offsetMs = t + took / 2 - Date.now();
     }
   }
-  at("offset").textContent = ` (${offsetMs < 0 ? "−" : "+"}${ms(Math.abs(offsetMs))} from yours, ± ${ms(Math.max(fastest / 2, 1))})`;
+  at("offset").textContent = ` (${offsetMs <= -0.5 ? "−" : "+"}${ms(Math.abs(offsetMs))} from yours, ± ${ms(Math.max(fastest / 2, 1))})`;
 }
 
 function showLatency(latency) {
