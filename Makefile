@@ -13,7 +13,7 @@ export CGO_ENABLED := 0
 export KUBEBUILDER_ASSETS ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/streamgateway/cluster/bin
 
 # Modules beside the main one that have tests.
-MODULES := hack/image hack/demo
+MODULES := hack/image hack/demo hack/bench/peers
 
 ##@ Develop
 
@@ -69,6 +69,10 @@ image: ## Build the images into bin/images without a container engine (ENGINE=do
 .PHONY: e2e
 e2e: ## Keep the promises of controllers/e2e on a real node, then take it down (KEEP=1 leaves it up).
 	@hack/try/e2e $(RUN)
+
+.PHONY: bench
+bench: ## Measure the gateway beside its peers and the floor, ten minutes (QUICK=1: two; SCENARIO=, SERVER=, RECORD=1).
+	@hack/bench/run
 
 .PHONY: clients
 clients: ## Try clients made by others on a real gateway: curl, Chromium, Firefox, npm, CloudEvents (RUN=pattern: some).

@@ -37,6 +37,8 @@ func rows() []row {
 		{"gateway/server", []string{"gateway/..."}, "the one place that knows everybody"},
 		{"gateway/noloss", []string{"gateway/engine/wire"}, "judges a gateway from outside, by what the wire says"},
 		{"gateway/cmd/noloss", []string{"gateway/noloss"}, "a main wires nothing by itself"},
+		{"gateway/bench/...", []string{"gateway/bench/...", "gateway/config"}, "measures servers from outside, over their sockets; writes a configuration for one"},
+		{"gateway/cmd/bench", []string{"gateway/bench/..."}, "a main wires nothing by itself"},
 		{"gateway/cmd/gateway", []string{"gateway/server", "gateway/config"}, "a main wires nothing by itself"},
 		{"controllers/resources", []string{"api/v1alpha1", "gateway/config", "gateway/report"}, "pure; no client"},
 		{"controllers/fleet", []string{"gateway/report"}, "no Kubernetes types in the fold"},

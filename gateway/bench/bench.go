@@ -1,0 +1,178 @@
+//go:build linux
+
+// Package bench measures this gateway and its peers, one after the other on
+// the same machine, in the same scenarios, each next to the floor: a server
+// that does nothing but the writes.
+//
+// It judges from outside: by what arrives on sockets and what the kernel says
+// of the server's process. It is called by gateway/cmd/bench.
+package bench
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"runtime"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/streamgateway/streamgateway/gateway/bench/contest"
+)
+
+// Options is what a run does.
+type Options struct {
+	Tools     contest.Tools
+	Scenarios []string // by name; none = all
+	Servers   []string // by name; none = all. Floors always run: they are what the others are compared with
+	Quick     bool     // the quick scenarios only, half as long, one round
+	Rounds    int      // of floor and gateway, in turn
+	// PeerRounds is how many of these rounds have the peers in them.
+	PeerRounds int
+	// Core is where servers run; everything else of this program runs on
+	// another one.
+	Core int
+	Seed uint64
+}
+
+// Run is everything a run found, and where.
+type Run struct {
+	Machine   Machine           `json:"machine"`
+	Command   string            `json:"command"`
+	Began     time.Time         `json:"began"`
+	Seconds   float64           `json:"seconds"`
+	Rounds    int               `json:"rounds"`
+	Seed      uint64            `json:"seed"`
+	Versions  map[string]string `json:"versions"`
+	Scenarios []Scenario        `json:"scenarios"`
+	Results   []*Result         `json:"results"`
+}
+
+// Machine is where it ran.
+type Machine struct {
+	Processor string            `json:"processor"`
+	Cores     int               `json:"cores"`
+	Kernel    string            `json:"kernel"`
+	Go        string            `json:"go"`
+	Sysctl    map[string]string `json:"sysctl"`
+}
+
+// Do runs the scenarios: in every round all servers of a scenario in turn, so
+// that what changes on the machine meets all of them. It says each result on
+// progress.
+func Do(ctx context.Context, o Options, progress io.Writer) (*Run, error) {
+	run := &Run{Began: time.Now().UTC(), Rounds: o.Rounds, Seed: o.Seed, Machine: machine(o.Core), Versions: map[string]string{}, Command: strings.Join(os.Args, " ")}
+	servers, err := o.servers()
+	if err != nil {
+		return nil, err
+	}
+	if run.Scenarios, err = o.scenarios(); err != nil {
+		return nil, err
+	}
+	for _, s := range servers {
+		run.Versions[s.Name] = s.Version(o.Tools)
+	}
+	for _, sc := range run.Scenarios {
+		fmt.Fprintf(progress, "%s: %s\n", sc.Name, sc.Title)
+		for round := range o.Rounds {
+			for _, server := range servers {
+				if !o.takesPart(sc, server, round) {
+					continue
+				}
+				t := &trial{Scenario: sc, seed: o.Seed, result: &Result{Scenario: sc.Name, Server: server.Name, Round: round + 1}}
+				t.run(ctx, server, o.Tools, o.Core)
+				if ctx.Err() != nil {
+					return nil, context.Cause(ctx)
+				}
+				run.Results = append(run.Results, t.result)
+				fmt.Fprintln(progress, t.result)
+			}
+		}
+	}
+	run.Seconds = time.Since(run.Began).Seconds()
+	return run, nil
+}
+
+// takesPart leaves out what would say nothing new: a batching floor where
+// nobody batches, peers after their rounds.
+func (o Options) takesPart(sc Scenario, server *contest.Server, round int) bool {
+	switch {
+	case server.Floor && server.Batches:
+		return sc.Window > 0 && sc.Kind == Paced
+	case server.Floor || server.Name == contest.Ours:
+		return true
+	}
+	return round < o.PeerRounds
+}
+
+func (o Options) servers() ([]*contest.Server, error) {
+	all := contest.All()
+	for _, name := range o.Servers {
+		if !slices.ContainsFunc(all, func(s *contest.Server) bool { return s.Name == name }) {
+			return nil, fmt.Errorf("no server %q", name)
+		}
+	}
+	return slices.DeleteFunc(all, func(s *contest.Server) bool {
+		return len(o.Servers) > 0 && !s.Floor && !slices.Contains(o.Servers, s.Name)
+	}), nil
+}
+
+func (o Options) scenarios() ([]Scenario, error) {
+	all := Scenarios()
+	for _, name := range o.Scenarios {
+		if !slices.ContainsFunc(all, func(s Scenario) bool { return s.Name == name }) {
+			return nil, fmt.Errorf("no scenario %q", name)
+		}
+	}
+	all = slices.DeleteFunc(all, func(s Scenario) bool {
+		return len(o.Scenarios) > 0 && !slices.Contains(o.Scenarios, s.Name) || o.Quick && len(o.Scenarios) == 0 && !s.Quick
+	})
+	if o.Quick {
+		for i := range all {
+			if k := all[i].Kind; k == Paced || k == Flood || k == Publish {
+				all[i].Lasts /= 2
+			}
+		}
+	}
+	return all, nil
+}
+
+func machine(core int) Machine {
+	m := Machine{Cores: runtime.NumCPU(), Go: runtime.Version(), Sysctl: map[string]string{"serverCore": fmt.Sprint(core)}}
+	if text, err := os.ReadFile("/proc/cpuinfo"); err == nil {
+		m.Cores = strings.Count(string(text), "\nprocessor") + 1
+		if _, after, ok := strings.Cut(string(text), "model name\t: "); ok {
+			m.Processor, _, _ = strings.Cut(after, "\n")
+		}
+	}
+	for name, path := range map[string]string{
+		"kernel": "/proc/sys/kernel/osrelease", "tcp_wmem": "/proc/sys/net/ipv4/tcp_wmem",
+		"tcp_rmem": "/proc/sys/net/ipv4/tcp_rmem", "somaxconn": "/proc/sys/net/core/somaxconn",
+	} {
+		if text, err := os.ReadFile(path); err == nil {
+			m.Sysctl[name] = strings.Join(strings.Fields(string(text)), " ")
+		}
+	}
+	m.Kernel = m.Sysctl["kernel"]
+	delete(m.Sysctl, "kernel")
+	return m
+}
+
+// String is one line for a person who waits.
+func (r *Result) String() string {
+	head := fmt.Sprintf("  %-14s round %d  ", r.Server, r.Round)
+	switch {
+	case r.Skipped != "":
+		return head + "skipped: " + r.Skipped
+	case r.Error != "":
+		return head + "FAILED: " + strings.ReplaceAll(r.Error, "\n", "; ")
+	}
+	user, kernel := r.memoryPerStream()
+	if r.Delivered == 0 {
+		return head + fmt.Sprintf("user %.0f B, kernel %.0f B a stream", user, kernel)
+	}
+	return head + fmt.Sprintf("%8.2f µs CPU each, %9d of %9d, p50 %6.1f p99 %6.1f ms, %.2f s (server %.2f, generator %.2f), load %.1f",
+		r.MicrosecondsPerDelivery(), r.Delivered, r.Expected, float64(r.Latency.P50)/1000, float64(r.Latency.P99)/1000,
+		r.Seconds, r.CPU(), r.BenchSeconds, r.LoadBefore)
+}

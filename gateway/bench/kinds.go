@@ -1,0 +1,208 @@
+//go:build linux
+
+package bench
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/streamgateway/streamgateway/gateway/bench/proc"
+)
+
+const (
+	drainTime  = 8 * time.Second // longest wait for what is on its way
+	silence    = 2 * time.Second // after which nothing more is expected
+	floodAhead = 1000            // events on their way to every subscriber
+	owedRate   = 2000            // requests per second of what reconnects are owed
+)
+
+// drain waits for what is on its way: until all is there, or nothing has come
+// for a while.
+func (t *trial) drain(ctx context.Context, longest time.Duration) {
+	last, since := t.crowd.Counts().Received, time.Now()
+	t.await(ctx, longest, func() bool {
+		now := t.crowd.Counts().Received
+		if now > last {
+			last, since = now, time.Now()
+		}
+		return now >= t.result.Expected || time.Since(since) > silence
+	})
+}
+
+// idle opens streams, and looks at memory when there were only a few of them
+// and when all were there for a while.
+func (t *trial) idle(ctx context.Context) error {
+	const few = 16
+	if err := t.crowd.Open(t.running.Address, 0, few, t.request("")); err != nil {
+		return err
+	}
+	if !t.await(ctx, drainTime, func() bool { return t.crowd.Counts().Opened == few }) {
+		return fmt.Errorf("%d of the first %d streams were opened", t.crowd.Counts().Opened, few)
+	}
+	if err := t.begin(); err != nil {
+		return err
+	}
+	if err := t.crowd.Open(t.running.Address, few, t.Streams, t.request("")); err != nil {
+		return err
+	}
+	if !t.await(ctx, drainTime, func() bool { return int(t.crowd.Counts().Opened) == t.Streams }) {
+		return fmt.Errorf("%d of %d streams were opened", t.crowd.Counts().Opened, t.Streams)
+	}
+	select {
+	case <-time.After(t.Lasts):
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+	t.result.Expected = uint64(t.Streams - few) // what memory is divided by
+	return t.end()
+}
+
+// paced publishes at a fixed rate and waits for the last delivery.
+func (t *trial) paced(ctx context.Context) error {
+	if err := t.open(ctx); err != nil {
+		return err
+	}
+	for i := range t.Stalled {
+		if err := t.crowd.Stall(i * t.Streams / t.Stalled); err != nil {
+			return err
+		}
+	}
+	if err := t.begin(); err != nil {
+		return err
+	}
+	requests := int(t.Rate * t.Lasts.Seconds())
+	if err := t.publisher.Paced(ctx, t.Rate, requests, t.Group, t.channel); err != nil {
+		return err
+	}
+	t.result.Published = uint64(requests * t.Group)
+	t.result.Expected = t.expected(requests * t.Group)
+	t.drain(ctx, drainTime)
+	return t.end()
+}
+
+// expected is how many deliveries the first n events on channels 0, 1, … make.
+func (t *trial) expected(n int) (sum uint64) {
+	readers := make([]uint64, t.Channels)
+	for i, channels := range t.reads {
+		if t.Stalled > 0 && i%(t.Streams/t.Stalled) == 0 {
+			continue
+		}
+		for _, c := range channels {
+			readers[c]++
+		}
+	}
+	for c, r := range readers {
+		events := n / t.Channels
+		if c < n%t.Channels {
+			events++
+		}
+		sum += r * uint64(events)
+	}
+	return sum
+}
+
+// flood publishes as fast as subscribers get it.
+func (t *trial) flood(ctx context.Context) error {
+	if err := t.open(ctx); err != nil {
+		return err
+	}
+	t.Group = t.group()
+	first := t.publisher.Next()
+	if err := t.begin(); err != nil {
+		return err
+	}
+	mayGo := func() bool {
+		ahead := float64(t.publisher.Next()-first) - float64(t.crowd.Counts().Received)/float64(t.Streams)
+		return ahead < floodAhead
+	}
+	timed, cancel := context.WithTimeout(ctx, t.Lasts)
+	defer cancel()
+	if err := t.publisher.Flood(timed, 1<<40, t.Group, t.channel, mayGo); err != nil {
+		return err
+	}
+	t.result.Published = t.publisher.Next() - first
+	t.result.Expected = t.result.Published * uint64(t.Streams)
+	t.drain(ctx, drainTime)
+	return t.end()
+}
+
+// group is how many events a request holds: one where that is all a server
+// takes.
+func (t *trial) group() int {
+	if t.running.Target().Many == nil {
+		return 1
+	}
+	return t.Group
+}
+
+// reconnect lets everybody come at once with a position that is Owed events
+// behind.
+func (t *trial) reconnect(ctx context.Context) error {
+	if !t.running.Replays {
+		t.result.Skipped = "does not replay"
+		return nil
+	}
+	f, err := t.running.Follow(name(0))
+	if err != nil {
+		return err
+	}
+	defer func() { _ = f.Close() }() // it only read
+	if err := t.publisher.Paced(ctx, owedRate, 1, 1, t.channel); err != nil {
+		return err
+	}
+	since, err := f.Wait(t.publisher.Next()-1, drainTime)
+	if err != nil {
+		return err
+	}
+	first := t.publisher.Next()
+	if err := t.publisher.Paced(ctx, owedRate, t.Owed, 1, t.channel); err != nil {
+		return err
+	}
+	if _, err := f.Wait(t.publisher.Next()-1, drainTime); err != nil {
+		return err
+	}
+	t.crowd.Reset(first)
+	if err := t.begin(); err != nil {
+		return err
+	}
+	t.result.Published = uint64(t.Owed)
+	t.result.Expected = uint64(t.Streams) * uint64(t.Owed)
+	if err := t.crowd.Open(t.running.Address, 0, t.Streams, t.request(since)); err != nil {
+		return err
+	}
+	t.drain(ctx, t.Lasts)
+	return t.end()
+}
+
+// publish counts what a server takes; one subscriber sees that it does.
+func (t *trial) publish(ctx context.Context) error {
+	if err := t.open(ctx); err != nil {
+		return err
+	}
+	t.Group, t.result.PublishOnly = t.group(), true
+	first := t.publisher.Next()
+	if err := t.begin(); err != nil {
+		return err
+	}
+	timed, cancel := context.WithTimeout(ctx, t.Lasts)
+	defer cancel()
+	if err := t.publisher.Flood(timed, 1<<40, t.Group, t.channel, func() bool { return true }); err != nil {
+		return err
+	}
+	t.result.Published = t.publisher.Next() - first
+	t.result.Expected = t.result.Published
+	if err := t.end(); err != nil { // the time of publishing, not of the reader
+		return err
+	}
+	t.drain(ctx, drainTime)
+	return nil
+}
+
+// memoryPerStream is user and kernel memory of one more stream, in bytes.
+func (r *Result) memoryPerStream() (user, kernel float64) {
+	n := float64(max(r.Expected, 1))
+	return float64(r.UserAfter.Anonymous-r.UserBefore.Anonymous) / n, float64(grown(r.SocketsBefore, r.SocketsAfter)) / n
+}
+
+func grown(before, after proc.Sockets) int64 { return after.Total() - before.Total() }

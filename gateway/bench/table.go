@@ -1,0 +1,223 @@
+//go:build linux
+
+package bench
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+
+	"github.com/streamgateway/streamgateway/gateway/bench/contest"
+)
+
+// Summary is one server in one scenario, over all rounds.
+type Summary struct {
+	Server string
+	Note   string // why there are no numbers
+	// Cost is µs of processor per delivery: the median and the least of the
+	// rounds. ToFloor and ToBatched are medians of the ratios within each
+	// round; 0 = no floor in these rounds.
+	Cost, LeastCost    float64
+	ToFloor, ToBatched float64
+	PerSecond          float64 // deliveries per second of the server's processor
+	Seconds            float64 // of the wall
+	P50, P99           float64 // ms
+	BytesPerEvent      float64 // on the wire
+	Missing            float64 // share of expected deliveries
+	UserPer, KernelPer float64 // bytes per stream
+	Stalled            float64 // bytes of kernel memory per stalled stream
+}
+
+// Summarize folds the results of a scenario.
+func (run *Run) Summarize(sc Scenario) []Summary {
+	var all []Summary
+	for _, server := range contest.All() {
+		mine := run.of(sc.Name, server.Name)
+		if len(mine) == 0 {
+			continue
+		}
+		s := Summary{Server: server.Name}
+		if good := slices.DeleteFunc(slices.Clone(mine), func(r *Result) bool { return !r.good() }); len(good) > 0 {
+			run.fold(&s, sc, good)
+		} else {
+			s.Note = firstLine(mine[0].Skipped + mine[0].Error)
+		}
+		all = append(all, s)
+	}
+	return all
+}
+
+func (run *Run) of(scenario, server string) (found []*Result) {
+	for _, r := range run.Results {
+		if r.Scenario == scenario && r.Server == server {
+			found = append(found, r)
+		}
+	}
+	return found
+}
+
+func (run *Run) fold(s *Summary, sc Scenario, good []*Result) {
+	over := func(f func(r *Result) float64) float64 {
+		var values []float64
+		for _, r := range good {
+			values = append(values, f(r))
+		}
+		return median(values)
+	}
+	s.Cost = over((*Result).MicrosecondsPerDelivery)
+	s.LeastCost = math.Inf(1)
+	for _, r := range good {
+		s.LeastCost = min(s.LeastCost, r.MicrosecondsPerDelivery())
+	}
+	s.ToFloor, s.ToBatched = run.ratio(good, "floor"), run.ratio(good, "floor-batched")
+	if s.Cost > 0 {
+		s.PerSecond = 1e6 / s.Cost
+	}
+	s.Seconds = over(func(r *Result) float64 { return r.Seconds })
+	s.P50 = over(func(r *Result) float64 { return float64(r.Latency.P50) / 1000 })
+	s.P99 = over(func(r *Result) float64 { return float64(r.Latency.P99) / 1000 })
+	s.BytesPerEvent = over(func(r *Result) float64 { return float64(r.WireBytes) / float64(max(r.Delivered, 1)) })
+	s.Missing = over(func(r *Result) float64 { return 1 - float64(r.Delivered)/float64(max(r.Expected, 1)) })
+	s.UserPer = over(func(r *Result) float64 { user, _ := r.memoryPerStream(); return user })
+	s.KernelPer = over(func(r *Result) float64 { _, kernel := r.memoryPerStream(); return kernel })
+	if sc.Stalled > 0 {
+		s.Stalled = over(func(r *Result) float64 { return float64(grown(r.SocketsBefore, r.SocketsAfter)) / float64(sc.Stalled) })
+	}
+}
+
+// ratio is the median of cost against that of a floor in the same round.
+func (run *Run) ratio(good []*Result, floor string) float64 {
+	var values []float64
+	for _, r := range good {
+		for _, f := range run.of(r.Scenario, floor) {
+			if f.Round == r.Round && f.good() && f.MicrosecondsPerDelivery() > 0 && r.MicrosecondsPerDelivery() > 0 {
+				values = append(values, r.MicrosecondsPerDelivery()/f.MicrosecondsPerDelivery())
+			}
+		}
+	}
+	return median(values)
+}
+
+// median of no values is 0.
+func median(values []float64) float64 {
+	if len(values) == 0 {
+		return 0
+	}
+	slices.Sort(values)
+	middle := len(values) / 2
+	if len(values)%2 == 1 {
+		return values[middle]
+	}
+	return (values[middle-1] + values[middle]) / 2
+}
+
+func firstLine(s string) string {
+	line, _, _ := strings.Cut(s, "\n")
+	return line
+}
+
+// Table is what was found as Markdown: one table for each scenario.
+func (run *Run) Table() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "Measured %s on %d cores of %s, Linux %s, %s; %d rounds, %.0f s in all.\n\n",
+		run.Began.Format("2006-01-02 15:04 MST"), run.Machine.Cores, run.Machine.Processor, run.Machine.Kernel, run.Machine.Go, run.Rounds, run.Seconds)
+	for _, s := range contest.All() {
+		if v := run.Versions[s.Name]; v != "" {
+			fmt.Fprintf(&b, "- %s: %s\n", s.Name, v)
+		}
+	}
+	for _, sc := range run.Scenarios {
+		fmt.Fprintf(&b, "\n### %s (`%s`)\n\n", sc.Title, sc.Name)
+		run.rows(&b, sc)
+	}
+	return b.String()
+}
+
+// column is one number of a table.
+type column struct {
+	title string
+	text  func(Summary) string
+}
+
+func number(title, format string, value func(Summary) float64) column {
+	return column{title, func(s Summary) string {
+		if v := value(s); v != 0 && !math.IsInf(v, 0) {
+			return fmt.Sprintf(format, v)
+		}
+		return "–"
+	}}
+}
+
+func columns(sc Scenario) []column {
+	cost := number("CPU µs", "%.2f", func(s Summary) float64 { return s.Cost })
+	least := number("least", "%.2f", func(s Summary) float64 { return s.LeastCost })
+	ratio := number("× floor", "%.2f", func(s Summary) float64 { return s.ToFloor })
+	p50 := number("p50 ms", "%.1f", func(s Summary) float64 { return s.P50 })
+	p99 := number("p99 ms", "%.1f", func(s Summary) float64 { return s.P99 })
+	missing := number("missing", "%.2f %%", func(s Summary) float64 { return 100 * s.Missing })
+	bytes := number("wire B", "%.0f", func(s Summary) float64 { return s.BytesPerEvent })
+	perSecond := number("per CPU-second", "%.0f", func(s Summary) float64 { return s.PerSecond })
+	switch sc.Kind {
+	case Idle:
+		return []column{
+			number("user B a stream", "%.0f", func(s Summary) float64 { return s.UserPer }),
+			number("socket buffers B a stream", "%.0f", func(s Summary) float64 { return s.KernelPer }),
+		}
+	case Flood:
+		return []column{perSecond, cost, least, ratio, bytes, missing}
+	case Publish:
+		return []column{perSecond, cost, least, ratio, missing}
+	case Reconnect:
+		return []column{number("wall s", "%.2f", func(s Summary) float64 { return s.Seconds }), cost, least, ratio, bytes, missing}
+	}
+	all := []column{cost, least, ratio}
+	if sc.Window > 0 {
+		all = append(all, number("× batched floor", "%.2f", func(s Summary) float64 { return s.ToBatched }))
+	}
+	all = append(all, p50, p99, bytes, missing)
+	if sc.Stalled > 0 {
+		all = append(all, number("kernel KiB a stalled stream", "%.0f", func(s Summary) float64 { return s.Stalled / 1024 }))
+	}
+	return all
+}
+
+func (run *Run) rows(b *strings.Builder, sc Scenario) {
+	all := columns(sc)
+	b.WriteString("| server |")
+	for _, c := range all {
+		b.WriteString(" " + c.title + " |")
+	}
+	b.WriteString("\n|---|" + strings.Repeat("--:|", len(all)) + "\n")
+	for _, s := range run.Summarize(sc) {
+		b.WriteString("| " + s.Server + " |")
+		if s.Note != "" {
+			b.WriteString(" " + s.Note + " |" + strings.Repeat(" |", len(all)-1) + "\n")
+			continue
+		}
+		for _, c := range all {
+			b.WriteString(" " + c.text(s) + " |")
+		}
+		b.WriteString("\n")
+	}
+}
+
+// Markers that a table is put between.
+const (
+	tableBegin = "<!-- bench:begin -->\n"
+	tableEnd   = "<!-- bench:end -->"
+)
+
+var errMarkers = errors.New("no place for the table: " + strings.TrimSpace(tableBegin) + " and " + tableEnd)
+
+// Renew gives a document with what stands between its markers replaced.
+func Renew(document []byte, table string) ([]byte, error) {
+	before, rest, ok := bytes.Cut(document, []byte(tableBegin))
+	_, after, closed := bytes.Cut(rest, []byte(tableEnd))
+	if !ok || !closed {
+		return nil, errMarkers
+	}
+	return slices.Concat(before, []byte(tableBegin), []byte(table), []byte(tableEnd), after), nil
+}

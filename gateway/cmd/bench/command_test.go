@@ -1,0 +1,72 @@
+//go:build linux
+
+package main
+
+import (
+	"encoding/json"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+
+	"github.com/streamgateway/streamgateway/gateway/bench"
+)
+
+// TestARunOfARealGatewayDeliversAllAndRenewsItsTable runs the command as a
+// person would: a real gateway beside both floors.
+func TestARunOfARealGatewayDeliversAllAndRenewsItsTable(t *testing.T) {
+	dir := t.TempDir()
+	build := exec.CommandContext(t.Context(), "go", "build", "-o", dir, "../gateway", ".")
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("building: %v\n%s", err, out)
+	}
+	table, found := filepath.Join(dir, "table.md"), filepath.Join(dir, "found.json")
+	if err := os.WriteFile(table, []byte("# T\n<!-- bench:begin -->\n<!-- bench:end -->\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	core := "1"
+	if runtime.NumCPU() < 2 {
+		core = "0"
+	}
+	run := exec.CommandContext(t.Context(), filepath.Join(dir, "bench"), "--gateway", filepath.Join(dir, "gateway"),
+		"--scenario", "tokens", "--server", "gateway", "--quick", "--core", core, "--json", found, "--table", table)
+	out, err := run.CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	text, err := os.ReadFile(found)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var result bench.Run
+	if err := json.Unmarshal(text, &result); err != nil {
+		t.Fatal(err)
+	}
+	if len(result.Results) != 3 || result.Machine.Kernel == "" || result.Versions["gateway"] == "" {
+		t.Errorf("%s", out)
+	}
+	for _, r := range result.Results {
+		if r.Error != "" || r.Delivered != r.Expected || r.Delivered == 0 || r.Duplicates != 0 || r.CPU() <= 0 || r.Latency.Count != int64(r.Delivered) {
+			t.Errorf("%s: %s, %d of %d, %d twice, %.2f s of processor", r.Server, r.Error, r.Delivered, r.Expected, r.Duplicates, r.CPU())
+		}
+	}
+	if text, err := os.ReadFile(table); err != nil || !strings.Contains(string(text), "| gateway | ") || !strings.HasPrefix(string(text), "# T\n") {
+		t.Errorf("%v\n%s", err, text)
+	}
+}
+
+func TestFlagsThatDoNotFitAreRefused(t *testing.T) {
+	for name, args := range map[string][]string{
+		"an unknown flag":     {"--colour"},
+		"a stray argument":    {"now"},
+		"a floor on no place": {"floor", "--listen", "nowhere"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if err := command(t.Context(), args); err == nil {
+				t.Error("was taken")
+			}
+		})
+	}
+}
