@@ -51,6 +51,7 @@ func bounds() []bound {
 		between("connections.heartbeat", "999ms", "1s", "5m", "5m1ms"),
 		between("connections.writeTimeout", "499ms", "500ms", "5m", "5m1ms"),
 		between("connections.maxAge", "59s", "1m", "24h", "24h1ms"),
+		between("connections.longPollTimeout", "999ms", "1s", "2m", "2m1ms"),
 		between("connections.retry", "99ms", "100ms", "5m", "5m1ms"),
 		number("connections.retryJitterPercent", 0, 100),
 	}

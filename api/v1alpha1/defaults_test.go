@@ -43,7 +43,7 @@ func TestAnEmptySpecIsStoredWithEveryDefault(t *testing.T) {
 		"replay":   map[string]any{"mode": "Enabled", "ttl": "5m", "maxBytes": "256Mi"},
 		"connections": map[string]any{
 			"maxPerPod": int64(10000), "maxSubscriptions": int64(100), "maxPatterns": int64(32),
-			"heartbeat": "15s", "writeTimeout": "30s", "maxAge": "2h", "retry": "3s", "retryJitterPercent": int64(50),
+			"heartbeat": "15s", "writeTimeout": "30s", "maxAge": "2h", "longPollTimeout": "25s", "retry": "3s", "retryJitterPercent": int64(50),
 		},
 	}
 	if diff := cmp.Diff(want, stored(t)); diff != "" {

@@ -184,6 +184,15 @@ type Connections struct {
 	// +optional
 	MaxAge Duration `json:"maxAge,omitempty"`
 
+	// longPollTimeout is how long a long-poll is held at most when there is
+	// nothing to tell; a client may ask for less. Default 25s; 1s to 2m.
+	// Proxies on the way must wait longer. Effect: hot, for new polls.
+	// +streamgateway:class=hot
+	// +kubebuilder:default="25s"
+	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('1s') && duration(self) <= duration('2m')",message="must be between 1s and 2m"
+	// +optional
+	LongPollTimeout Duration `json:"longPollTimeout,omitempty"`
+
 	// retry is how long a browser waits before it reconnects (the SSE field
 	// retry). Default 3s; 100ms to 5m. Effect: hot, for new streams.
 	// +streamgateway:class=hot

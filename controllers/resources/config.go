@@ -47,6 +47,7 @@ func connections(c *v1alpha1.Connections, d *durations) config.Connections {
 		Heartbeat:          d.parse("connections.heartbeat", c.Heartbeat),
 		WriteTimeout:       d.parse("connections.writeTimeout", c.WriteTimeout),
 		MaxAge:             d.parse("connections.maxAge", c.MaxAge),
+		LongPollTimeout:    d.parse("connections.longPollTimeout", c.LongPollTimeout),
 		Retry:              d.parse("connections.retry", c.Retry),
 		RetryJitterPercent: number(c.RetryJitterPercent),
 	}

@@ -54,7 +54,7 @@ func Default() (Cold, Hot) {
 		Connections: Connections{
 			MaxPerPod: 10000, MaxSubscriptions: 100, MaxPatterns: 32,
 			Heartbeat: 15 * time.Second, WriteTimeout: 30 * time.Second, MaxAge: 2 * time.Hour,
-			Retry: 3 * time.Second, RetryJitterPercent: 50,
+			LongPollTimeout: 25 * time.Second, Retry: 3 * time.Second, RetryJitterPercent: 50,
 		},
 		Publishers: Publishers{Mode: ModeKubernetes, Audiences: []string{"streamgateway.io"}, CacheTTL: 10 * time.Second},
 	}

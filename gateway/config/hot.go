@@ -55,6 +55,7 @@ type Connections struct {
 	Heartbeat          time.Duration `json:"heartbeat"`
 	WriteTimeout       time.Duration `json:"writeTimeout"`
 	MaxAge             time.Duration `json:"maxAge"`
+	LongPollTimeout    time.Duration `json:"longPollTimeout"`
 	Retry              time.Duration `json:"retry"`
 	RetryJitterPercent int           `json:"retryJitterPercent"` // percent of Retry
 }

@@ -54,6 +54,7 @@ const (
 	minHeartbeat      = 100 * time.Millisecond
 	maxHeartbeat      = time.Hour
 	maxStreamAge      = 7 * 24 * time.Hour
+	maxLongPoll       = time.Hour
 	maxRetry          = time.Hour
 	maxReviewCacheTTL = time.Hour
 	maxFeatures       = 64
@@ -112,6 +113,7 @@ func (c *check) connections(path string, n Connections) {
 	c.duration(path+"heartbeat", n.Heartbeat, minHeartbeat, maxHeartbeat)
 	c.duration(path+"writeTimeout", n.WriteTimeout, time.Millisecond, maxLag)
 	c.duration(path+"maxAge", n.MaxAge, time.Second, maxStreamAge)
+	c.duration(path+"longPollTimeout", n.LongPollTimeout, time.Millisecond, maxLongPoll)
 	c.duration(path+"retry", n.Retry, time.Millisecond, maxRetry)
 	within(c, path+"retryJitterPercent", n.RetryJitterPercent, 0, 100, "percent of connections.retry")
 }

@@ -30,6 +30,12 @@ type (
 	Flags = fanout.Flags
 	// Drain says how clients are asked to move to another pod.
 	Drain = fanout.Drain
+	// Poll bounds one answer of a long-poll.
+	Poll = fanout.Poll
+	// Answer is one answer of a long-poll.
+	Answer = fanout.Answer
+	// RefusedError says that a flag keeps a client out, and how to tell it.
+	RefusedError = fanout.RefusedError
 	// Sink takes the bytes of one stream.
 	Sink = fanout.Sink
 )
@@ -111,9 +117,15 @@ func (e *Engine) Append(recs []wire.Record) {
 }
 
 // Open decides how a stream resumes. Nothing is written before Stream.Start,
-// and a stream that is never started costs nothing and needs no end. The only
-// error is ErrDraining.
+// and a stream that is never started costs nothing and needs no end. The
+// errors are ErrDraining and *RefusedError.
 func (e *Engine) Open(r Request) (*Stream, error) { return e.fanout.Open(r) }
+
+// Poll answers once with what a stream from the same position would say, as
+// soon as that is anything. Its errors are ctx's and those of Open.
+func (e *Engine) Poll(ctx context.Context, r Request, p Poll) (*Answer, error) {
+	return e.fanout.Poll(ctx, r, p)
+}
 
 // Tune takes effect on the next batch, heartbeat or check of every stream. No
 // stream is closed by it.

@@ -13,6 +13,7 @@ import (
 // Flags that this gateway acts on itself; all are on unless they are switched
 // off. Other names are handed to browsers untouched.
 const (
+	flagSSE           = "sse"           // off: streams end, clients go on by long-poll
 	flagUnifiedStream = "unifiedStream" // off: streams end, pages use their own fallback
 	flagBatching      = "batching"      // off: every event is written at once
 	flagReplay        = "replay"        // off: nobody resumes
@@ -38,7 +39,7 @@ func newFlagSet(before *flagSet, serial int64, features []config.Feature) *flagS
 		revision = max(serial, before.revision+1)
 	}
 	s := &flagSet{revision: revision, features: slices.Clone(features),
-		all: map[string]bool{flagUnifiedStream: true, flagBatching: true, flagReplay: true}}
+		all: map[string]bool{flagSSE: true, flagUnifiedStream: true, flagBatching: true, flagReplay: true}}
 	for _, f := range features {
 		if f.Mode == config.Percent {
 			s.percent = append(s.percent, f)
@@ -83,8 +84,16 @@ func (s *flagSet) of(who engine.Identity) (map[string]bool, *wire.End) {
 	if !flags[flagUnifiedStream] {
 		return flags, &wire.End{Reason: wire.EndFlagOff, Status: 503}
 	}
+	if !flags[flagSSE] && !who.Poll {
+		retryMs := sseOffRetry + sseOffRetry*int64(share("retry", who.SID))/100
+		return flags, &wire.End{Reason: wire.EndFlagOff, Status: 503, RetryMs: &retryMs}
+	}
 	return flags, nil
 }
+
+// sseOffRetry, and up to twice that, is after how many milliseconds plain
+// clients try a stream again that have no other way to read.
+const sseOffRetry = 30000
 
 // stickyKey is what a stream's side of a percent feature hangs on: the client,
 // so that a user stays on one side, or the session.

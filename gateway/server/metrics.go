@@ -34,6 +34,7 @@ func (s *Server) fillStreams(m *transport.Metrics, stats engine.Stats) {
 	c := &m.Connections
 	c.Active, c.Peak, c.Total = stats.Connections.Active, peak, stats.Connections.Opened
 	c.Rejected, c.Closed, c.Slow = rejected, stats.Connections.Closed, stats.Slow.Now
+	c.LongPoll = stats.Connections.Polls
 	c.ByEncoding.Identity = c.Active
 	u := &m.Subscriptions
 	u.Active, u.Channels = stats.Subscriptions.Active, stats.Subscriptions.Channels
@@ -96,9 +97,9 @@ func (s *Server) fillHealth(m *transport.Metrics, stats engine.Stats) {
 	flags := s.flags.Load()
 	m.Flags.Rev = flags.revision
 	m.Flags.Values = flags.values()
-	// The shape names flags that nothing here acts on: streams are always
-	// there, what is not built is off.
-	for name, on := range map[string]bool{"sse": true, "compression": false, "zstd": false, "sharedConnection": false, "coalesce": false, "beacon": false} {
+	// The shape names flags that nothing here acts on: what is not built is
+	// off.
+	for name, on := range map[string]bool{"compression": false, "zstd": false, "sharedConnection": false, "coalesce": false, "beacon": false} {
 		if _, set := m.Flags.Values[name]; !set {
 			m.Flags.Values[name] = on
 		}

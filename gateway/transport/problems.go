@@ -50,6 +50,7 @@ type problem struct {
 	Index        *int          `json:"index,omitempty"`
 	Channels     []string      `json:"channels,omitempty"`
 	Errors       []IndexError  `json:"errors,omitempty"`
+	Transport    string        `json:"transport,omitempty"`
 	Results      []eventResult `json:"results,omitempty"`
 }
 
@@ -95,6 +96,9 @@ func RetryAfter(d time.Duration) ProblemOption {
 func Limit(name string, value int64, scope string) ProblemOption {
 	return func(p *problem) { p.Limit = &limitMember{name, value, scope} }
 }
+
+// withTransport names the way of reading that is open to a client now.
+func withTransport(name string) ProblemOption { return func(p *problem) { p.Transport = name } }
 
 // withResults tells a publisher what was accepted before an outage.
 func withResults(list []eventResult) ProblemOption { return func(p *problem) { p.Results = list } }

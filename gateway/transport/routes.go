@@ -10,7 +10,7 @@ import (
 
 // Routes are the handlers of one gateway. Each knows its own methods' rights.
 type Routes struct {
-	Stream  http.Handler   // GET /stream
+	Stream  http.Handler   // GET and POST /stream
 	Publish http.Handler   // POST /events and POST /channels/{channel}/events
 	History *History       // GET below /channels/{channel}
 	Metrics func() Metrics // GET /metrics
@@ -24,7 +24,7 @@ type Routes struct {
 // problem answer; every answer's request has an id.
 func (r Routes) Handler() http.Handler {
 	mux := http.NewServeMux()
-	mux.Handle(Base+"/stream", methods{http.MethodGet: r.Stream})
+	mux.Handle(Base+"/stream", methods{http.MethodGet: r.Stream, http.MethodPost: r.Stream})
 	mux.Handle(Base+"/events", methods{http.MethodPost: r.Publish})
 	events := withHead(http.HandlerFunc(r.History.Page))
 	events[http.MethodPost] = r.Publish

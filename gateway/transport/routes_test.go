@@ -25,7 +25,7 @@ func TestEveryPathAnswersByItsMethods(t *testing.T) {
 		{"OPTIONS", Base + "/events", 204, "POST, OPTIONS"},
 		{"GET", Base + "/events", 405, "POST, OPTIONS"},
 		{"DELETE", Base + "/channels/a/events", 405, "GET, HEAD, POST, OPTIONS"},
-		{"HEAD", Base + "/stream", 405, "GET, OPTIONS"},
+		{"HEAD", Base + "/stream", 405, "GET, POST, OPTIONS"},
 		{"GET", Base + "/metrics", 200, ""},
 		{"GET", "/", 404, ""},
 		{"GET", Base + "/nowhere", 404, ""},

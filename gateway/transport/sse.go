@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/netip"
 	"sync/atomic"
+	"time"
 
 	"github.com/streamgateway/streamgateway/gateway/engine"
 	"github.com/streamgateway/streamgateway/gateway/engine/wire"
@@ -16,7 +17,7 @@ import (
 	"github.com/streamgateway/streamgateway/gateway/transport/netio"
 )
 
-// Streams is the handler of GET /stream.
+// Streams is the handler of GET and POST /stream.
 type Streams struct {
 	engine      *engine.Engine
 	limits      *limit.Streams
@@ -37,9 +38,9 @@ func NewStreams(e *engine.Engine, limits *limit.Streams, pod string, c Connectio
 // Tune takes over new limits for streams that are opened from now on.
 func (s *Streams) Tune(c Connections) { s.connections.Store(&c) }
 
-// ServeHTTP serves one stream until it ends.
+// ServeHTTP serves one stream until it ends, or one answer of a long-poll.
 func (s *Streams) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	ask, no := parseStream(r, s.connections.Load())
+	ask, no := parseStream(w, r, s.connections.Load())
 	if no != nil {
 		Problem(w, r, no.status, no.kind, no.options...)
 		return
@@ -51,6 +52,10 @@ func (s *Streams) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	defer s.limits.Release(client)
 	ask.Identity = engine.Identity{SID: s.newSID(), Client: client.String()}
+	if ask.poll {
+		s.poll(w, r, ask)
+		return
+	}
 	stream, err := s.engine.Open(ask.Request)
 	if err != nil {
 		s.refuse(w, r, ask, cannotOpen(err))
@@ -98,28 +103,41 @@ type transient struct {
 	reason string // of sg.end
 	detail string
 	option ProblemOption // nil = none
+	retry  time.Duration // 0 = by the load
 }
 
 func limitReached(over *limit.Refusal) transient {
 	if over.Scope == limit.ScopePod {
 		return transient{http.StatusServiceUnavailable, KindOverload, wire.EndOverload,
-			"this replica has all the streams it may have", Limit("connections", int64(over.Value), over.Scope)}
+			"this replica has all the streams it may have", Limit("connections", int64(over.Value), over.Scope), 0}
 	}
 	return transient{http.StatusTooManyRequests, KindConnectionLimit, wire.EndLimit,
-		"this address has all the streams it may have", Limit("connections", int64(over.Value), over.Scope)}
+		"this address has all the streams it may have", Limit("connections", int64(over.Value), over.Scope), 0}
 }
 
 func cannotOpen(err error) transient {
 	if errors.Is(err, engine.ErrDraining) {
-		return transient{http.StatusServiceUnavailable, KindDraining, wire.EndDrain, "this replica is about to stop", nil}
+		return transient{http.StatusServiceUnavailable, KindDraining, wire.EndDrain, "this replica is about to stop", nil, 0}
 	}
-	return transient{http.StatusServiceUnavailable, KindOverload, wire.EndOverload, "this replica cannot open a stream", nil}
+	no := transient{http.StatusServiceUnavailable, KindOverload, wire.EndOverload, "this replica cannot open a stream", nil, 0}
+	var refused *engine.RefusedError
+	if errors.As(err, &refused) {
+		no.reason, no.detail = refused.End.Reason, "reading is switched off by a feature flag"
+		if refused.End.RetryMs != nil {
+			no.detail, no.option = "streams are switched off by a feature flag; use long-poll (wait)", withTransport("poll")
+			no.retry = time.Duration(*refused.End.RetryMs) * time.Millisecond
+		}
+	}
+	return no
 }
 
 // refuse answers with a status, or inside of a stream where the client would
 // take the status for an order never to come back.
 func (s *Streams) refuse(w http.ResponseWriter, r *http.Request, ask *streamRequest, t transient) {
-	retry := s.load.retry()
+	retry := t.retry
+	if retry == 0 {
+		retry = s.load.retry()
+	}
 	if !ask.inBand {
 		options := []ProblemOption{RetryAfter(retry), Detail(t.detail)}
 		if t.option != nil {

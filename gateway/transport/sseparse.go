@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/streamgateway/streamgateway/gateway/engine"
 	"github.com/streamgateway/streamgateway/gateway/engine/wire"
@@ -24,24 +25,27 @@ type streamRequest struct {
 	// inBand: transient refusals are told inside of a stream, since a native
 	// EventSource gives up for good on any other status.
 	inBand bool
+	poll   bool // one answer instead of a stream
+	wait   time.Duration
+	limit  int // events of one answer
 }
 
 // parseStream reads a stream request. What it refuses is permanent: the client
 // has to change something.
-func parseStream(r *http.Request, c *Connections) (*streamRequest, *refusal) {
+func parseStream(w http.ResponseWriter, r *http.Request, c *Connections) (*streamRequest, *refusal) {
 	if len(r.RequestURI) > maxStreamURLBytes {
 		return nil, streamRefusal(http.StatusRequestURITooLong, KindURITooLong,
 			fmt.Sprintf("the URL has %d bytes, %d are allowed", len(r.RequestURI), maxStreamURLBytes))
 	}
-	if !acceptsEvents(r.Header.Values("Accept"), true) {
-		return nil, streamRefusal(http.StatusNotAcceptable, KindNotAcceptable, "this endpoint answers with text/event-stream")
-	}
-	query, err := url.ParseQuery(r.URL.RawQuery)
-	if err != nil {
-		return nil, streamRefusal(http.StatusBadRequest, KindInvalidParameter, "the query cannot be decoded")
-	}
 	ask := &streamRequest{}
-	var no *refusal
+	query, no := parseParameters(w, r, ask)
+	if no != nil {
+		return nil, no
+	}
+	if no := parsePoll(r, query, c, ask); no != nil {
+		return nil, no
+	}
+	var err error
 	if ask.Subs, no = parseChannels(query["channels"], c); no != nil {
 		return nil, no
 	}
@@ -51,8 +55,9 @@ func parseStream(r *http.Request, c *Connections) (*streamRequest, *refusal) {
 	if no = parseRest(query, ask); no != nil {
 		return nil, no
 	}
-	ask.inBand = query.Get("errors") != "http" && acceptsEvents(r.Header.Values("Accept"), false)
-	return ask, nil
+	ask.inBand = r.Method == http.MethodGet && !ask.poll && query.Get("errors") != "http" &&
+		accepts(r.Header.Values("Accept"), "text/event-stream", false)
+	return ask, checkFrom(ask)
 }
 
 func streamRefusal(status int, kind, detail string, options ...ProblemOption) *refusal {
@@ -124,19 +129,20 @@ func badParameter(name string, err error) *refusal {
 	return streamRefusal(http.StatusBadRequest, KindInvalidParameter, name+": "+err.Error(), Parameter(name))
 }
 
-// acceptsEvents tells whether a client takes a stream of events: because it
-// names text/event-stream, or, when wildcards count, anything that includes it.
-func acceptsEvents(accept []string, wildcards bool) bool {
+// accepts tells whether a client takes an answer of a kind: because it names
+// it, or, when wildcards count, anything that includes it.
+func accepts(accept []string, kind string, wildcards bool) bool {
 	all := strings.Join(accept, ",")
 	if strings.TrimSpace(all) == "" {
 		return wildcards
 	}
+	family, _, _ := strings.Cut(kind, "/")
 	for part := range strings.SplitSeq(all, ",") {
-		kind, parameters, err := mime.ParseMediaType(part)
+		named, parameters, err := mime.ParseMediaType(part)
 		if err != nil || parameters["q"] == "0" {
 			continue
 		}
-		if kind == "text/event-stream" || wildcards && (kind == "*/*" || kind == "text/*") {
+		if named == kind || wildcards && (named == "*/*" || named == family+"/*") {
 			return true
 		}
 	}

@@ -36,7 +36,7 @@ func testTuning() engine.Tuning {
 		Replay:   ring.Replay{Mode: "Enabled", TTL: 5 * time.Minute, MaxBytes: 256 << 20},
 		Connections: fanout.Connections{
 			MaxPerPod: 10000, MaxSubscriptions: 100, MaxPatterns: 32, Heartbeat: 15 * time.Second,
-			WriteTimeout: 30 * time.Second, MaxAge: 2 * time.Hour, Retry: 3 * time.Second, RetryJitterPercent: 50,
+			WriteTimeout: 30 * time.Second, MaxAge: 2 * time.Hour, Retry: 3 * time.Second, RetryJitterPercent: 50, LongPollTimeout: 25 * time.Second,
 		},
 	}
 }

@@ -27,6 +27,7 @@ type Connections struct {
 	Heartbeat          time.Duration // ±10 % for each connection
 	WriteTimeout       time.Duration // a write blocked this long ends the stream
 	MaxAge             time.Duration // ±10 % for each connection
+	LongPollTimeout    time.Duration // a poll is held no longer
 	Retry              time.Duration // the hint that clients wait before they come back
 	RetryJitterPercent int           // percent of Retry
 }

@@ -66,7 +66,7 @@ func (l *loop) next(s *Stream) *block {
 		if b := g.continuing(s.cursor); b != nil {
 			return b
 		}
-		b, err := l.slice(g, g.subs, s.cursor, g.position(l.seen))
+		b, err := l.slice(g, g.subs, s.cursor, g.position(l.seen), l.f.opts.Epoch)
 		switch {
 		case err != nil:
 			tries++
@@ -214,15 +214,16 @@ func (l *loop) say(s *Stream, out []byte) {
 }
 
 // slice encodes up to maxSlice bytes of the log after a position. The block's
-// last is up to where it is complete, also when it holds no events.
-func (l *loop) slice(g *group, subs *wire.SubSet, after, upto uint64) (*block, error) {
+// last is up to where it is complete, also when it holds no events. Without an
+// epoch its frames have no id.
+func (l *loop) slice(g *group, subs *wire.SubSet, after, upto uint64, epoch string) (*block, error) {
 	next, err := l.f.opts.Ring.Replay(subs, after, upto, maxSlice, &l.scratch)
 	if err != nil {
 		return nil, err
 	}
 	b := &block{first: next}
 	if len(l.scratch.Elements) > 0 {
-		b = l.encode(g, l.scratch.Elements)
+		b = l.encode(g, l.scratch.Elements, epoch)
 		b.arrived = l.marks.at(b.first)
 		clear(l.scratch.Elements) // they hold on to the log's memory
 	}
@@ -231,7 +232,7 @@ func (l *loop) slice(g *group, subs *wire.SubSet, after, upto uint64) (*block, e
 }
 
 // encode makes a block of events. Its first and last are theirs.
-func (l *loop) encode(g *group, events []wire.Element) *block {
+func (l *loop) encode(g *group, events []wire.Element, epoch string) *block {
 	size := 0
 	for i := range events {
 		size += len(events[i].JSON) + frameBytes
@@ -239,7 +240,7 @@ func (l *loop) encode(g *group, events []wire.Element) *block {
 	l.n.blocks++
 	return &block{
 		first: events[0].Seq, last: events[len(events)-1].Seq, events: len(events),
-		bytes: wire.AppendFrame(make([]byte, 0, size), g.key.format, l.f.opts.Epoch, events...),
+		bytes: wire.AppendFrame(make([]byte, 0, size), g.key.format, epoch, events...),
 	}
 }
 

@@ -49,6 +49,7 @@ type leaving struct {
 func (l *loop) startDrain(d Drain) {
 	d.Spread = min(d.Spread, d.Timeout)
 	l.drain = &draining{Drain: d, spreadUntil: l.now + int64(d.Spread), until: l.now + int64(d.Timeout)}
+	l.wakeEverybody()
 	streams := append([]*Stream(nil), l.streams...)
 	for i, at := range l.rand.Perm(len(streams)) {
 		slot := (float64(i) + l.rand.Float64()) / float64(len(streams)) * float64(d.Spread)

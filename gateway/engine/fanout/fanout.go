@@ -23,6 +23,13 @@ import (
 // ErrDraining is the answer to Open once Drain has begun.
 var ErrDraining = errors.New("draining")
 
+// RefusedError is the answer to Open and Poll when a flag says that the client
+// may not read this way now.
+type RefusedError struct{ End wire.End }
+
+// Error gives the reason.
+func (e *RefusedError) Error() string { return "refused: " + e.End.Reason }
+
 // Options is what a Fanout is made with and keeps.
 type Options struct {
 	Ring       *ring.Ring
@@ -106,6 +113,9 @@ func (f *Fanout) Open(r Request) (*Stream, error) {
 	f.mu.Unlock()
 	if draining {
 		return nil, ErrDraining
+	}
+	if _, end := f.flags.Load().Of(r.Identity); end != nil && end.RetryMs != nil {
+		return nil, &RefusedError{*end}
 	}
 	p := decide(f.opts.Ring, f.opts.Epoch, f.tuning.Load().Replay, &r)
 	return &Stream{

@@ -11,6 +11,7 @@ import (
 type groupKey struct {
 	subs   string
 	format wire.Format
+	poll   bool // no streams, but polls that wait
 }
 
 // group is all streams of one loop that get the same bytes. A batch is encoded
@@ -19,6 +20,7 @@ type group struct {
 	key     groupKey
 	subs    *wire.SubSet
 	members []*Stream
+	waiters []*waiter
 
 	// pending are matched events that wait for the window to close.
 	pending      []wire.Element
@@ -87,6 +89,10 @@ const (
 // take adds a matched event to the group's batch and closes it when it is
 // full.
 func (l *loop) take(g *group, e *wire.Element, arrived int64) {
+	if g.key.poll {
+		l.wakeAll(g)
+		return
+	}
 	if len(g.pending) == 0 {
 		g.arrived = arrived
 	}
@@ -133,7 +139,7 @@ func (l *loop) flush(g *group, why cause) {
 	if len(g.pending) == 0 {
 		return
 	}
-	b := l.encode(g, g.pending)
+	b := l.encode(g, g.pending, l.f.opts.Epoch)
 	b.from, b.arrived = g.last, g.arrived
 	clear(g.pending) // they hold on to the log's memory
 	g.pending, g.pendingBytes = g.pending[:0], 0

@@ -25,7 +25,7 @@ func (l *loop) begin(s *Stream) {
 	}
 	s.out = wire.AppendPreamble(s.out, l.retry(), l.open(s, o, flags))
 	s.out = appendResets(s.out, o.plan.resets)
-	s.past = &past{skips: o.plan.skips, last: o.plan.last}
+	s.past = &past{sides: o.plan.sides, skips: o.plan.skips, last: o.plan.last}
 	l.n.opened(&o.plan)
 	s.born, s.ageJitter = l.now, int16(l.perMille())
 	s.nextBeat = l.now + l.jittered(l.tuning.Connections.Heartbeat, l.perMille())
@@ -37,7 +37,7 @@ func (l *loop) begin(s *Stream) {
 	case l.drain != nil:
 		l.move(s, l.drain.Reason, l.drain.slot(l), l.drain.until-l.now, wire.EndDrain)
 	}
-	if s.past != nil && len(s.past.last) == 0 && s.cursor >= s.group.position(l.seen) {
+	if s.past != nil && len(s.past.sides) == 0 && len(s.past.last) == 0 && s.cursor >= s.group.position(l.seen) {
 		l.endPast(s) // nothing to replay: all of it in one write
 	}
 	l.advance(s)
@@ -65,20 +65,36 @@ func (l *loop) open(s *Stream, o *opening, flags map[string]bool) *wire.Open {
 }
 
 func (l *loop) join(s *Stream, r *Request) {
-	key := groupKey{subs: r.Subs.Key(), format: r.Format}
-	g := l.groups[key]
-	if g == nil {
-		g = &group{key: key, subs: r.Subs, last: l.seen, lastFlush: never}
-		g.timer.group = g
-		l.groups[key] = g
-		l.routes.add(g)
-	}
+	g := l.group(r.key(), r.Subs)
 	s.group, s.member, s.order = g, len(g.members), len(l.streams)
 	s.timer.stream = s
 	g.members = append(g.members, s)
 	l.streams = append(l.streams, s)
 	s.eventsAt, s.bytesAt = g.events, g.bytes
 	l.n.subscriptions += r.Subs.Len()
+}
+
+// group gives the group of a key, made when it is new.
+func (l *loop) group(key groupKey, subs *wire.SubSet) *group {
+	g := l.groups[key]
+	if g == nil {
+		g = &group{key: key, subs: subs, last: l.seen, lastFlush: never}
+		g.timer.group = g
+		l.groups[key] = g
+		l.routes.add(g)
+	}
+	return g
+}
+
+// dissolve takes a group out that nobody is in any more.
+func (l *loop) dissolve(g *group) {
+	if len(g.members) > 0 || len(g.waiters) > 0 || l.groups[g.key] != g {
+		return
+	}
+	l.timers.clear(&g.timer)
+	l.routes.remove(g)
+	delete(l.groups, g.key)
+	g.pending = nil
 }
 
 // never is long before any time.
@@ -115,12 +131,7 @@ func (l *loop) part(s *Stream) {
 	if s.order < len(l.streams) {
 		l.streams[s.order].order = s.order
 	}
-	if len(g.members) == 0 {
-		l.timers.clear(&g.timer)
-		l.routes.remove(g)
-		delete(l.groups, g.key)
-		g.pending = nil
-	}
+	l.dissolve(g)
 	l.f.leave(g.key, l)
 }
 
@@ -154,6 +165,7 @@ func (l *loop) finish(s *Stream, end *wire.End, reason string) {
 }
 
 func (l *loop) closeAll() {
+	l.wakeEverybody()
 	for len(l.streams) > 0 {
 		l.close(l.streams[0], wire.EndShutdown)
 	}

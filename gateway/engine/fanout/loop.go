@@ -84,6 +84,8 @@ const (
 	opDrain
 	opSweep
 	opCall
+	opWait
+	opQuit
 )
 
 // work is what still has to be written: a stream's next bytes, or a group's
@@ -254,6 +256,7 @@ func (l *loop) handle(in *input) {
 		l.tune()
 	case opFlags:
 		l.flags = l.f.flags.Load()
+		l.wakeEverybody()
 		for _, s := range l.streams {
 			l.queue(s)
 		}
@@ -263,6 +266,10 @@ func (l *loop) handle(in *input) {
 		l.sweep()
 	case opCall:
 		in.payload.(func())()
+	case opWait:
+		l.wait(in.payload.(*waiter))
+	case opQuit:
+		l.unwait(in.payload.(*waiter))
 	}
 }
 

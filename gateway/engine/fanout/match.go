@@ -50,6 +50,7 @@ func (l *loop) overrun() {
 	l.seen = max(l.seen, l.f.opts.Ring.First()-1)
 	for _, g := range l.groups {
 		l.flush(g, causeBytes)
+		l.wakeAll(g)
 		g.last = max(g.last, l.seen)
 		for _, s := range g.members {
 			l.queue(s)
@@ -66,7 +67,7 @@ const checkpointEvery = 1000
 func (l *loop) checkpoint() {
 	l.checked = l.seen
 	for _, g := range l.groups {
-		if len(g.pending) == 0 && l.seen-g.last >= checkpointEvery/2 {
+		if !g.key.poll && len(g.pending) == 0 && l.seen-g.last >= checkpointEvery/2 {
 			l.publish(g, &block{
 				from: g.last, first: l.seen, last: l.seen, bytes: wire.AppendCheckpoint(nil, l.f.at(l.seen)),
 			})

@@ -12,6 +12,9 @@ import (
 // not held to the limits of Queue: to be behind is its nature. Its bounds are
 // the write timeout and the log's own.
 type past struct {
+	sides    []side   // to be sent first, and told when they are over
+	caught   []string // channels whose sides are over
+	aside    uint64   // events of sides
 	skips    []skip
 	last     []wire.Element // to be sent first
 	replayed uint64         // events
@@ -30,8 +33,13 @@ const maxTries = 3
 // when resets have to go out first.
 func (l *loop) nextOfPast(s *Stream) *block {
 	p, g := s.past, s.group
+	if len(p.sides) > 0 {
+		if b := l.nextOfSides(s); b != nil || len(s.out) > 0 {
+			return b
+		}
+	}
 	if len(p.last) > 0 {
-		b := l.encode(g, p.last)
+		b := l.encode(g, p.last, l.f.opts.Epoch)
 		b.last = s.cursor
 		p.last = nil
 		return b
@@ -52,7 +60,7 @@ func (l *loop) nextOfPast(s *Stream) *block {
 				return b
 			}
 		}
-		b, err := l.slice(g, subs, s.cursor, bound)
+		b, err := l.slice(g, subs, s.cursor, bound, l.f.opts.Epoch)
 		switch {
 		case err != nil:
 			tries++
@@ -105,9 +113,16 @@ func subSet(names []string) *wire.SubSet {
 // proveAgain finds out what the log has lost since a stream began to read it,
 // tells the client, and lets those subscriptions go on from the head.
 func (l *loop) proveAgain(s *Stream, giveUp bool) {
-	p, log := s.past, l.f.opts.Ring
-	followed := without(s.group.subs, p.skips)
-	lost := log.Complete(followed, s.cursor)
+	resets := s.past.prove(l.f.opts.Ring, l.f.opts.Epoch, s.group.subs, s.cursor, s.group.position(l.seen), giveUp)
+	s.out = appendResets(s.out, resets)
+	l.n.resets += uint64(len(resets))
+}
+
+// prove is the rule of proveAgain: what is lost of all, for a reader at a
+// cursor, goes on from resumeAt.
+func (p *past) prove(log *ring.Ring, epoch string, all *wire.SubSet, cursor, resumeAt uint64, giveUp bool) []wire.Reset {
+	followed := without(all, p.skips)
+	lost := log.Complete(followed, cursor)
 	for _, k := range p.skips {
 		lost = append(lost, log.Complete(subSet([]string{k.subscription}), k.upto)...)
 	}
@@ -117,16 +132,67 @@ func (l *loop) proveAgain(s *Stream, giveUp bool) {
 		}
 	}
 	if len(lost) == 0 {
-		return
+		return nil
 	}
-	resets, skips := resetsFor(lost, l.f.opts.Epoch, s.group.position(l.seen))
+	resets, skips := resetsFor(lost, epoch, resumeAt)
 	p.skips = slices.DeleteFunc(p.skips, func(old skip) bool {
 		return slices.ContainsFunc(skips, func(k skip) bool { return k.subscription == old.subscription })
 	})
 	p.skips = append(p.skips, skips...)
 	p.subs, p.bound = nil, 0
+	return resets
+}
+
+// nextOfSides gives the next slice of the channels that have their own
+// position, in frames without an id; nil when all of them are where the others
+// begin, or when a reset has to go out first.
+func (l *loop) nextOfSides(s *Stream) *block {
+	p, log := s.past, l.f.opts.Ring
+	for len(p.sides) > 0 {
+		o := &p.sides[0]
+		if o.cursor < s.cursor {
+			b, err := l.slice(s.group, o.subs, o.cursor, s.cursor, "")
+			if err != nil {
+				l.loseSide(s, log)
+				return nil
+			}
+			o.cursor = b.last
+			if b.events > 0 {
+				b.last = s.cursor
+				p.aside += uint64(b.events)
+				return b
+			}
+			continue
+		}
+		p.caught = append(p.caught, o.subs.All()...)
+		p.sides = p.sides[1:]
+	}
+	if len(p.caught) > 0 {
+		s.out = wire.AppendControl(s.out, wire.ControlCaughtUp, wire.Cursor{}, &wire.CaughtUp{
+			Cursor: l.f.at(s.cursor).String(), Replayed: p.aside, Channels: p.caught,
+		})
+		p.caught = nil
+	}
+	return nil
+}
+
+// loseSide resets a channel whose own past has left the log.
+func (l *loop) loseSide(s *Stream, log *ring.Ring) {
+	resets, skips := s.past.loseSide(log, l.f.opts.Epoch, s.group.position(l.seen))
 	s.out = appendResets(s.out, resets)
+	s.past.skips = append(s.past.skips, skips...)
+	s.past.subs, s.past.bound = nil, 0
 	l.n.resets += uint64(len(resets))
+}
+
+func (p *past) loseSide(log *ring.Ring, epoch string, resumeAt uint64) (resets []wire.Reset, skips []skip) {
+	o := p.sides[0]
+	p.sides = p.sides[1:]
+	lost := log.Complete(o.subs, o.cursor)
+	if len(lost) == 0 { // the log moves faster than it is read
+		lost = []ring.ChannelLoss{{Channel: o.subs.Key(), Unprovable: true}}
+	}
+	return resetsFor(lost, epoch, resumeAt)
 }
 
 func appendResets(out []byte, resets []wire.Reset) []byte {

@@ -2,6 +2,7 @@ package fanout
 
 import (
 	"cmp"
+	"maps"
 	"slices"
 
 	"github.com/streamgateway/streamgateway/gateway/engine/ring"
@@ -14,7 +15,15 @@ type plan struct {
 	cursor uint64 // where reading begins
 	resets []wire.Reset
 	skips  []skip
+	sides  []side
 	last   []wire.Element // newest events, for a fresh start that asked for them
+}
+
+// side is a channel with a position of its own, behind the others: it is read
+// up to where they begin, before them.
+type side struct {
+	subs   *wire.SubSet // of this channel alone
+	cursor uint64
 }
 
 // skip is a subscription that goes on from a later position than the others,
@@ -24,10 +33,63 @@ type skip struct {
 	upto         uint64
 }
 
-// decide answers a position, channel by channel. It reads the log and changes
-// nothing. A position above the head is from the future: the ring is fed
-// inside Append, so that its head is the log's.
+// decide answers a position, channel by channel, and then those of channels
+// that have their own. It reads the log and changes nothing.
 func decide(log *ring.Ring, epoch string, replay bool, r *Request) plan {
+	if len(r.From) == 0 {
+		return decideAll(log, epoch, replay, r)
+	}
+	others := *r
+	others.Subs = subSet(slices.DeleteFunc(r.Subs.All(), func(name string) bool {
+		_, own := r.From[name]
+		return own
+	}))
+	p := decideAll(log, epoch, replay, &others)
+	if p.resume != wire.ResumeReset { // that names all channels already
+		decideOwn(log, epoch, replay, r.From, &p)
+	}
+	return p
+}
+
+// decideOwn answers the positions of single channels: each is replayed on its
+// own where it is behind the others, left out up to it where it is before them,
+// or reset.
+func decideOwn(log *ring.Ring, epoch string, replay bool, from map[string]wire.Cursor, p *plan) {
+	head := log.Head()
+	for _, name := range slices.Sorted(maps.Keys(from)) {
+		c, subs := from[name], subSet([]string{name})
+		reason, lost := "", log.Complete(subs, c.Seq)
+		switch {
+		case c.Epoch != epoch:
+			reason = wire.ResetEpoch
+		case c.Seq > head:
+			reason = wire.ResetFuture
+		case !replay && moved(log, subs, c.Seq, head):
+			reason = wire.ResetEvicted
+		case len(lost) > 0:
+			resets, skips := resetsFor(lost, epoch, head)
+			p.resets, p.skips = append(p.resets, resets...), append(p.skips, skips...)
+		case c.Seq < p.cursor:
+			p.sides = append(p.sides, side{subs, c.Seq})
+		case c.Seq > p.cursor:
+			p.skips = append(p.skips, skip{name, c.Seq})
+		}
+		if reason != "" {
+			p.resets = append(p.resets, wire.Reset{
+				Reason: reason, Channels: []wire.ResetChannel{{Channel: name}}, ResumeAt: wire.Cursor{Epoch: epoch, Seq: head}.String(),
+			})
+			p.skips = append(p.skips, skip{name, head})
+		}
+	}
+	if len(p.resets) > 0 {
+		p.resume = wire.ResumePartial
+	}
+}
+
+// decideAll answers the position that all channels share. One above the head is
+// from the future: the ring is fed inside Append, so that its head is the
+// log's.
+func decideAll(log *ring.Ring, epoch string, replay bool, r *Request) plan {
 	head := log.Head()
 	reset := func(reason string) plan {
 		return plan{resume: wire.ResumeReset, cursor: head, resets: []wire.Reset{{

@@ -1,7 +1,6 @@
 package fanout
 
 import (
-	"bytes"
 	"maps"
 	"math"
 	"slices"
@@ -184,7 +183,7 @@ func (l *loop) nameGap(s *Stream) {
 		l.f.opts.Ring.Newest(g.subs, p.after, p.upto, math.MaxInt, &batch)
 		for i := range batch.Elements {
 			e := &batch.Elements[i]
-			b.bytes = append(b.bytes, withoutID(wire.AppendFrame(nil, g.key.format, l.f.opts.Epoch, *e))...)
+			b.bytes = wire.AppendFrame(b.bytes, g.key.format, "", *e)
 			if n := p.lost[e.Channel]; n != nil {
 				*n--
 			}
@@ -231,9 +230,6 @@ func (l *loop) appendGap(dst []byte, p *gap) []byte {
 	l.n.gaps++
 	return wire.AppendControl(dst, wire.ControlGap, upto, &notice)
 }
-
-// withoutID cuts the id off a frame.
-func withoutID(frame []byte) []byte { return frame[bytes.IndexByte(frame, '\n')+1:] }
 
 // evicted goes on with a live stream whose next events have left the log:
 // channels that lost some are named, and all go on with what is still there.

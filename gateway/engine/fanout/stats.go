@@ -20,8 +20,9 @@ type Stats struct {
 
 // ConnectionStats counts streams.
 type ConnectionStats struct {
-	Active int // state
+	Active int // state; polls that wait included
 	Peak   int // state: the highest Active so far
+	Polls  int // state: polls that wait
 	Opened uint64
 	Closed uint64
 	// Lost counts streams that were ended or lost unasked: write error or
@@ -118,6 +119,7 @@ type counters struct {
 	writes        int
 	slow          int // state
 	subscriptions int // state
+	polls         int // state
 
 	opens, closes, lost        uint64
 	ended                      map[string]uint64
@@ -233,6 +235,7 @@ func (n *counters) addTo(sum *Stats) {
 	s.GapEvents += n.gapEvents
 	s.Conflated += n.conflated
 	s.Now += n.slow
+	c.Polls += n.polls
 	sum.Subscriptions.Active += n.subscriptions
 	sum.Bytes.Sent += n.sent
 	sum.Bytes.Raw += n.sent

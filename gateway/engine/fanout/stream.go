@@ -11,22 +11,28 @@ type Request struct {
 	// Last is how many of the newest retained events of each exact channel to
 	// send first; only for a start without a position. 0..100.
 	Last int
+	// From are channels of Subs with a position of their own.
+	From map[string]wire.Cursor
 	Pad  bool // begin with a comment of 2 KiB
 	Identity
 }
+
+// key is that of the group that the stream belongs to.
+func (r *Request) key() groupKey { return groupKey{subs: r.Subs.Key(), format: r.Format} }
 
 // Identity is who reads a stream; flags stick to it.
 type Identity struct {
 	SID     string // id of the session, unique per stream
 	Subject string // whose credential opened it; empty = anonymous
 	Client  string // what stands for the client where there is no subject; may be empty
+	Poll    bool   // asks by long-poll, and not for a stream
 }
 
 // Flags are the feature flags of streams.
 type Flags struct {
 	Revision int64 // grows with every change
 	// Of gives the flags of one stream, and how to end it when a flag says
-	// that it may not run. It must be quick, pure and safe for concurrent use.
+	// that it may not run; with RetryMs it is not even begun. It must be quick, pure and safe for concurrent use.
 	Of func(Identity) (flags map[string]bool, end *wire.End)
 }
 
@@ -118,7 +124,7 @@ func (s *Stream) Cursor() wire.Cursor { return s.f.at(s.from) }
 func (s *Stream) Start(sink Sink) {
 	r := &s.opening.request
 	s.sink = sink
-	s.loop = s.f.place(groupKey{subs: r.Subs.Key(), format: r.Format})
+	s.loop = s.f.place(r.key())
 	s.send(input{op: opStart, stream: s})
 }
 

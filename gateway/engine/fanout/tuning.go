@@ -36,6 +36,7 @@ type Connections struct {
 	Heartbeat          time.Duration // ±10 % for each connection
 	WriteTimeout       time.Duration // a client that takes no byte for so long is closed
 	MaxAge             time.Duration // ±10 % for each connection
+	LongPollTimeout    time.Duration // of one poll; enforced by the transport
 	Retry              time.Duration // the hint that plain clients wait before they come back
 	RetryJitterPercent int           // percent of Retry
 }

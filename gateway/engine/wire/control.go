@@ -183,18 +183,23 @@ func (l List[T]) MarshalJSON() ([]byte, error) {
 // payload is one of the structs of this file; anything that cannot be JSON is
 // our own mistake and panics.
 func AppendControl(dst []byte, name string, at Cursor, payload any) []byte {
-	data, err := marshal(payload)
-	if err != nil {
-		panic(fmt.Sprintf("wire: control %s with %T: %v", name, payload, err))
-	}
 	if !at.IsZero() {
 		dst = appendID(dst, at)
 	}
 	dst = append(dst, "event: "...)
 	dst = append(dst, name...)
 	dst = append(dst, "\ndata: "...)
-	dst = append(dst, data...)
+	dst = AppendPayload(dst, payload)
 	return append(dst, '\n', '\n')
+}
+
+// AppendPayload appends the JSON of a struct of this file.
+func AppendPayload(dst []byte, payload any) []byte {
+	data, err := marshal(payload)
+	if err != nil {
+		panic(fmt.Sprintf("wire: control payload %T: %v", payload, err))
+	}
+	return append(dst, data...)
 }
 
 // marshal leaves < > & as they are: patterns hold ">", and no HTML is made.

@@ -13,7 +13,8 @@ const MaxArray = 100
 const padBytes = 2046
 
 // AppendFrame appends the frames of a batch, in order. epoch is that of the
-// log the elements are from. It allocates nothing when dst is big enough.
+// log the elements are from; with an empty one the frames have no id, so that
+// the client's position stays. It allocates nothing when dst is big enough.
 func AppendFrame(dst []byte, format Format, epoch string, batch ...Element) []byte {
 	if format == Array {
 		for len(batch) > 0 {
@@ -25,7 +26,9 @@ func AppendFrame(dst []byte, format Format, epoch string, batch ...Element) []by
 	}
 	for i := range batch {
 		e := &batch[i]
-		dst = appendID(dst, Cursor{epoch, e.Seq})
+		if epoch != "" {
+			dst = appendID(dst, Cursor{epoch, e.Seq})
+		}
 		if format == Envelope {
 			dst = append(dst, "data: "...)
 			dst = append(dst, e.JSON...)
@@ -38,7 +41,9 @@ func AppendFrame(dst []byte, format Format, epoch string, batch ...Element) []by
 }
 
 func appendArray(dst []byte, epoch string, batch []Element) []byte {
-	dst = appendID(dst, Cursor{epoch, batch[len(batch)-1].Seq})
+	if epoch != "" {
+		dst = appendID(dst, Cursor{epoch, batch[len(batch)-1].Seq})
+	}
 	dst = append(dst, "data: "...)
 	dst = AppendElements(dst, batch)
 	return append(dst, '\n', '\n')

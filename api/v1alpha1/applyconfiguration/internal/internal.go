@@ -99,6 +99,10 @@ var schemaYAML = typed.YAMLObject(`types:
       type:
         namedType: com.github.streamgateway.streamgateway.api.v1alpha1.Duration
       default: 15s
+    - name: longPollTimeout
+      type:
+        namedType: com.github.streamgateway.streamgateway.api.v1alpha1.Duration
+      default: 25s
     - name: maxAge
       type:
         namedType: com.github.streamgateway.streamgateway.api.v1alpha1.Duration

@@ -37,6 +37,10 @@ type ConnectionsApplyConfiguration struct {
 	// maxAge is the age at which a stream is asked to reconnect, plus or minus
 	// 10 %. Default 2h; 1m to 24h. Effect: hot.
 	MaxAge *apiv1alpha1.Duration `json:"maxAge,omitempty"`
+	// longPollTimeout is how long a long-poll is held at most when there is
+	// nothing to tell; a client may ask for less. Default 25s; 1s to 2m.
+	// Proxies on the way must wait longer. Effect: hot, for new polls.
+	LongPollTimeout *apiv1alpha1.Duration `json:"longPollTimeout,omitempty"`
 	// retry is how long a browser waits before it reconnects (the SSE field
 	// retry). Default 3s; 100ms to 5m. Effect: hot, for new streams.
 	Retry *apiv1alpha1.Duration `json:"retry,omitempty"`
@@ -105,6 +109,14 @@ func (b *ConnectionsApplyConfiguration) WithWriteTimeout(value apiv1alpha1.Durat
 // If called multiple times, the MaxAge field is set to the value of the last call.
 func (b *ConnectionsApplyConfiguration) WithMaxAge(value apiv1alpha1.Duration) *ConnectionsApplyConfiguration {
 	b.MaxAge = &value
+	return b
+}
+
+// WithLongPollTimeout sets the LongPollTimeout field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the LongPollTimeout field is set to the value of the last call.
+func (b *ConnectionsApplyConfiguration) WithLongPollTimeout(value apiv1alpha1.Duration) *ConnectionsApplyConfiguration {
+	b.LongPollTimeout = &value
 	return b
 }
 
