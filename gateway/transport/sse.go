@@ -120,8 +120,7 @@ func cannotOpen(err error) transient {
 		return transient{http.StatusServiceUnavailable, KindDraining, wire.EndDrain, "this replica is about to stop", nil, 0}
 	}
 	no := transient{http.StatusServiceUnavailable, KindOverload, wire.EndOverload, "this replica cannot open a stream", nil, 0}
-	var refused *engine.RefusedError
-	if errors.As(err, &refused) {
+	if refused, ok := errors.AsType[*engine.RefusedError](err); ok {
 		no.reason, no.detail = refused.End.Reason, "reading is switched off by a feature flag"
 		if refused.End.RetryMs != nil {
 			no.detail, no.option = "streams are switched off by a feature flag; use long-poll (wait)", withTransport("poll")

@@ -9,6 +9,7 @@ import (
 	"mime"
 	"net/http"
 	"net/url"
+	"slices"
 	"time"
 
 	"github.com/streamgateway/streamgateway/gateway/engine/wire"
@@ -105,20 +106,11 @@ func parseFrom(from map[string]string) (map[string]wire.Cursor, *refusal) {
 // checkFrom refuses a position of a channel that is not read.
 func checkFrom(ask *streamRequest) *refusal {
 	for name := range ask.From {
-		if !contains(ask.Subs, name) {
+		if !slices.Contains(ask.Subs.Exact(), name) {
 			return badParameter("from", fmt.Errorf("%s is not one of the channels asked for", name))
 		}
 	}
 	return nil
-}
-
-func contains(subs *wire.SubSet, channel string) bool {
-	for _, name := range subs.Exact() {
-		if name == channel {
-			return true
-		}
-	}
-	return false
 }
 
 // readSmallJSON reads a body of at most maxStreamBodyBytes.
