@@ -36,12 +36,23 @@ type (
 	Answer = fanout.Answer
 	// RefusedError says that a flag keeps a client out, and how to tell it.
 	RefusedError = fanout.RefusedError
+	// Patch changes what a running stream reads.
+	Patch = fanout.Patch
+	// Patched is what a stream reads after a Patch.
+	Patched = fanout.Patched
+	// TooManyError says which bound of subscriptions a Patch would cross.
+	TooManyError = fanout.TooManyError
 	// Sink takes the bytes of one stream.
 	Sink = fanout.Sink
 )
 
-// ErrDraining is the answer to Open once Drain has begun.
-var ErrDraining = fanout.ErrDraining
+// Answers that callers branch on.
+var (
+	ErrDraining    = fanout.ErrDraining    // to Open and Poll, once Drain has begun
+	ErrSessionGone = fanout.ErrSessionGone // to Patch: no such stream runs here
+	ErrSessionBusy = fanout.ErrSessionBusy // to Patch: an earlier one is not done
+	ErrNothingLeft = fanout.ErrNothingLeft // to Patch: the stream would read nothing
+)
 
 // Options is what an engine is made with and keeps.
 type Options struct {
@@ -126,6 +137,15 @@ func (e *Engine) Open(r Request) (*Stream, error) { return e.fanout.Open(r) }
 func (e *Engine) Poll(ctx context.Context, r Request, p Poll) (*Answer, error) {
 	return e.fanout.Poll(ctx, r, p)
 }
+
+// Patch changes what the stream of a session reads, all of it or nothing, and
+// tells the place in the log where the new set begins: there the stream has a
+// new sg.open. Its errors are ErrSessionGone, ErrSessionBusy, ErrNothingLeft
+// and *TooManyError.
+func (e *Engine) Patch(sid string, p Patch) (*Patched, error) { return e.fanout.Patch(sid, p) }
+
+// Leave closes the stream of a session; it says no when there is none.
+func (e *Engine) Leave(sid string) bool { return e.fanout.Leave(sid) }
 
 // Tune takes effect on the next batch, heartbeat or check of every stream. No
 // stream is closed by it.

@@ -178,7 +178,8 @@ func protocols() *http.Protocols {
 func (s *Server) routes() transport.Routes {
 	r := transport.Routes{
 		Stream: s.sse, Publish: s.publish, History: transport.NewHistory(s.engine),
-		Metrics: s.metrics, MetricsAccess: s.publisher,
+		Sessions: transport.NewSessions(s.engine),
+		Metrics:  s.metrics, MetricsAccess: s.publisher,
 	}
 	if s.options.Dev {
 		r.Page = devPage()

@@ -15,7 +15,7 @@ import (
 // question asks a pod about one channel.
 func (p *pod) question(t *testing.T, method, path string) (*http.Response, string) {
 	t.Helper()
-	routes := Routes{Stream: p, Publish: http.NotFoundHandler(), History: NewHistory(p.engine)}
+	routes := Routes{Stream: p, Publish: http.NotFoundHandler(), History: NewHistory(p.engine), Sessions: NewSessions(p.engine)}
 	return ask(t, routes.Handler(), method, Base+"/channels/"+path, "")
 }
 

@@ -18,6 +18,8 @@ const (
 	KindChannelDenied         = "channel-denied"
 	KindOriginDenied          = "origin-denied"
 	KindNotFound              = "not-found"
+	KindSessionGone           = "session-gone"
+	KindSessionBusy           = "session-busy"
 	KindMethod                = "method"
 	KindNotAcceptable         = "not-acceptable"
 	KindDurabilityUnavailable = "durability-unavailable"
@@ -148,6 +150,10 @@ func problemTitle(kind string) string {
 		return "Origin not allowed"
 	case KindNotFound:
 		return "Not found"
+	case KindSessionGone:
+		return "No such session"
+	case KindSessionBusy:
+		return "Session busy"
 	case KindMethod:
 		return "Method not allowed"
 	case KindNotAcceptable:

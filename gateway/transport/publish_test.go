@@ -51,7 +51,7 @@ func (v verdict) Authenticate(*http.Request) (auth.Principal, error) {
 
 func newRoutes(l *scriptedLog, a Authenticator) (Routes, *Publish) {
 	p := NewPublish(a, l, slog.New(slog.DiscardHandler), func(time.Duration) {})
-	return Routes{Publish: p, History: NewHistory(nil), Stream: http.NotFoundHandler(), Metrics: func() Metrics { return Metrics{} }, MetricsAccess: a}, p
+	return Routes{Publish: p, History: NewHistory(nil), Sessions: NewSessions(nil), Stream: http.NotFoundHandler(), Metrics: func() Metrics { return Metrics{} }, MetricsAccess: a}, p
 }
 
 func ask(t *testing.T, h http.Handler, method, path, body string, header ...string) (*http.Response, string) {
@@ -77,6 +77,7 @@ func TestAnAckNamesEveryEventsPlaceInRequestOrder(t *testing.T) {
 	if res.StatusCode != 200 || body != want {
 		t.Errorf("%d %s\nwant %s", res.StatusCode, body, want)
 	}
+	decodeShape[any](t, "ack", body)
 	if res.Header.Get("Content-Type") != "application/json" || res.Header.Get("Cache-Control") != "no-store" {
 		t.Errorf("headers %v", res.Header)
 	}
@@ -151,6 +152,7 @@ func TestRefusalsAreProblemsOfTheirKind(t *testing.T) {
 			if res.StatusCode != c.status || got["type"] != "urn:streamgateway:problem:"+c.kind {
 				t.Fatalf("%d %s, want %d %s", res.StatusCode, body, c.status, c.kind)
 			}
+			decodeShape[any](t, "problem", body)
 			if res.Header.Get("Content-Type") != "application/problem+json" || got["requestId"] != "r-1" || got["status"] != float64(c.status) || got["title"] == "" {
 				t.Errorf("%v %s", res.Header, body)
 			}
@@ -188,7 +190,7 @@ func TestAnOutageDoesNotFloodTheLogAndKeepsTokensOutOfIt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var log bytes.Buffer
 		p := NewPublish(verdict{fmt.Errorf("%w: connection refused", auth.ErrUnavailable)}, &scriptedLog{}, slog.New(slog.NewTextHandler(&log, nil)), func(time.Duration) {})
-		h := Routes{Publish: p, History: NewHistory(nil), Stream: p, Metrics: func() Metrics { return Metrics{} }, MetricsAccess: verdict{}}.Handler()
+		h := Routes{Publish: p, History: NewHistory(nil), Sessions: NewSessions(nil), Stream: p, Metrics: func() Metrics { return Metrics{} }, MetricsAccess: verdict{}}.Handler()
 		for range 3 {
 			for range 100 {
 				ask(t, h, "POST", Base+"/channels/a/events", "1", "Authorization", "Bearer sesame", "X-Request-Id", "r-7")

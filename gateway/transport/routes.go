@@ -10,10 +10,11 @@ import (
 
 // Routes are the handlers of one gateway. Each knows its own methods' rights.
 type Routes struct {
-	Stream  http.Handler   // GET and POST /stream
-	Publish http.Handler   // POST /events and POST /channels/{channel}/events
-	History *History       // GET below /channels/{channel}
-	Metrics func() Metrics // GET /metrics
+	Stream   http.Handler   // GET and POST /stream
+	Publish  http.Handler   // POST /events and POST /channels/{channel}/events
+	Sessions *Sessions      // PATCH and DELETE /sessions/{sid}
+	History  *History       // GET below /channels/{channel}
+	Metrics  func() Metrics // GET /metrics
 	// MetricsAccess says who may read Metrics.
 	MetricsAccess Authenticator
 	// Page is shown at / ; nil = there is none.
@@ -30,6 +31,9 @@ func (r Routes) Handler() http.Handler {
 	events[http.MethodPost] = r.Publish
 	mux.Handle(Base+"/channels/{channel}/events", events)
 	mux.Handle(Base+"/channels/{channel}/last", withHead(http.HandlerFunc(r.History.Last)))
+	mux.Handle(Base+"/sessions/{sid}", methods{
+		http.MethodPatch: http.HandlerFunc(r.Sessions.Patch), http.MethodDelete: http.HandlerFunc(r.Sessions.Delete),
+	})
 	mux.Handle(Base+"/time", withHead(http.HandlerFunc(serveTime)))
 	mux.Handle(Base+"/metrics", withHead(http.HandlerFunc(r.serveMetrics)))
 	mux.HandleFunc("/", func(w http.ResponseWriter, q *http.Request) {

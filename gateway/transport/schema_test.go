@@ -36,15 +36,20 @@ func readSchema(t *testing.T, path string) *schema {
 // decodeShape holds an answer against its frozen shape, and reads it.
 func decodeShape[T any](t *testing.T, shape, body string) (v T) {
 	t.Helper()
-	var raw any
-	if err := json.Unmarshal([]byte(body), &raw); err != nil {
-		t.Fatalf("%v: %s", err, body)
-	}
+	raw := unmarshalAny(t, body)
 	for _, fault := range readSchema(t, "testdata/"+shape+".schema.json").check(raw, "$") {
 		t.Errorf("%s: %s", shape, fault)
 	}
 	if err := json.Unmarshal([]byte(body), &v); err != nil {
 		t.Fatalf("%v: %s", err, body)
+	}
+	return v
+}
+
+func unmarshalAny(t *testing.T, text string) (v any) {
+	t.Helper()
+	if err := json.Unmarshal([]byte(text), &v); err != nil {
+		t.Fatalf("%v: %s", err, text)
 	}
 	return v
 }

@@ -58,6 +58,7 @@ type Fanout struct {
 	mu       sync.Mutex
 	places   map[groupKey][]int // members of a group on each loop
 	load     []int              // streams on each loop
+	sessions map[string]*Stream // by sid
 	active   int
 	peak     int
 	draining bool
@@ -79,7 +80,7 @@ func New(o Options, t Tuning) *Fanout {
 	}
 	f := &Fanout{
 		opts: o, start: time.Now(), stop: make(chan struct{}),
-		places: map[groupKey][]int{}, load: make([]int, o.Loops), empty: make(chan struct{}),
+		places: map[groupKey][]int{}, load: make([]int, o.Loops), empty: make(chan struct{}), sessions: map[string]*Stream{},
 	}
 	f.told = o.Ring.Head()
 	f.tuning.Store(&t)

@@ -23,7 +23,8 @@ func (l *loop) begin(s *Stream) {
 	if o.request.Pad {
 		s.out = wire.AppendPad(s.out)
 	}
-	s.out = wire.AppendPreamble(s.out, l.retry(), l.open(s, o, flags))
+	s.revision = 1
+	s.out = wire.AppendPreamble(s.out, l.retry(), l.open(s, o.plan.resume, o.request.Denied, flags))
 	s.out = appendResets(s.out, o.plan.resets)
 	s.past = &past{sides: o.plan.sides, skips: o.plan.skips, last: o.plan.last}
 	l.n.opened(&o.plan)
@@ -44,12 +45,12 @@ func (l *loop) begin(s *Stream) {
 }
 
 // open is the payload of sg.open.
-func (l *loop) open(s *Stream, o *opening, flags map[string]bool) *wire.Open {
+func (l *loop) open(s *Stream, resume string, denied []wire.Denied, flags map[string]bool) *wire.Open {
 	c := &l.tuning.Connections
 	open := &wire.Open{
-		Version: wire.ProtocolVersion, SID: s.id.SID, Revision: 1,
-		Cursor: l.f.at(o.plan.cursor).String(), Resume: o.plan.resume,
-		Channels: o.request.Subs.All(), Denied: o.request.Denied,
+		Version: wire.ProtocolVersion, SID: s.id.SID, Revision: s.revision,
+		Cursor: l.f.at(s.cursor).String(), Resume: resume,
+		Channels: s.group.subs.All(), Denied: denied,
 		Time: time.Now().UnixMilli(), Heartbeat: c.Heartbeat.Milliseconds(),
 		BufferSeconds: l.tuning.BufferSeconds, Durability: l.f.opts.Durability,
 		Limits: wire.OpenLimits{Channels: c.MaxSubscriptions, Patterns: c.MaxPatterns},
@@ -65,13 +66,29 @@ func (l *loop) open(s *Stream, o *opening, flags map[string]bool) *wire.Open {
 }
 
 func (l *loop) join(s *Stream, r *Request) {
-	g := l.group(r.key(), r.Subs)
-	s.group, s.member, s.order = g, len(g.members), len(l.streams)
-	s.timer.stream = s
-	g.members = append(g.members, s)
+	s.order, s.timer.stream = len(l.streams), s
 	l.streams = append(l.streams, s)
+	l.joinGroup(s, l.group(r.key(), r.Subs))
+}
+
+func (l *loop) joinGroup(s *Stream, g *group) {
+	s.group, s.member = g, len(g.members)
+	g.members = append(g.members, s)
 	s.eventsAt, s.bytesAt = g.events, g.bytes
-	l.n.subscriptions += r.Subs.Len()
+	l.n.subscriptions += g.subs.Len()
+}
+
+// partGroup undoes joinGroup. The last member takes the place of the one that
+// leaves.
+func (l *loop) partGroup(s *Stream) {
+	g := s.group
+	l.n.subscriptions -= g.subs.Len()
+	g.members = remove(g.members, s.member)
+	if s.member < len(g.members) {
+		g.members[s.member].member = s.member
+	}
+	l.dissolve(g)
+	l.f.leave(g.key, l)
 }
 
 // group gives the group of a key, made when it is new.
@@ -119,20 +136,14 @@ func (l *loop) close(s *Stream, reason string) {
 	s.sink.Close()
 }
 
-// part undoes join. The last one takes the place of the one that leaves.
+// part undoes join.
 func (l *loop) part(s *Stream) {
-	g := s.group
-	l.n.subscriptions -= g.subs.Len()
-	g.members = remove(g.members, s.member)
-	if s.member < len(g.members) {
-		g.members[s.member].member = s.member
-	}
 	l.streams = remove(l.streams, s.order)
 	if s.order < len(l.streams) {
 		l.streams[s.order].order = s.order
 	}
-	l.dissolve(g)
-	l.f.leave(g.key, l)
+	l.partGroup(s)
+	l.f.delist(s)
 }
 
 func remove(list []*Stream, i int) []*Stream {

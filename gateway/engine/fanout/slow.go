@@ -174,7 +174,9 @@ func (p *gap) lose(c ring.ChannelCount) {
 // conflation the newest event of each channel goes before, without an id: a
 // client that is cut off in between keeps its old position and gets all of
 // them again.
-func (l *loop) nameGap(s *Stream) {
+func (l *loop) nameGap(s *Stream) { l.hand(s, l.gapBlock(s)) }
+
+func (l *loop) gapBlock(s *Stream) *block {
 	p, g := s.gap, s.group
 	s.gap = nil
 	b := &block{last: s.cursor}
@@ -192,7 +194,7 @@ func (l *loop) nameGap(s *Stream) {
 		l.n.conflated += uint64(b.events)
 	}
 	b.bytes = l.appendGap(b.bytes, p)
-	l.hand(s, b)
+	return b
 }
 
 // unsure tells whether a channel's count is a lower bound, because a pattern
@@ -256,7 +258,7 @@ func (l *loop) evicted(s *Stream, giveUp bool) {
 	for _, c := range log.Count(g.subs, p.upto, g.position(l.seen), maxCountSteps) {
 		left += c.Events
 	}
-	before := g.events - s.eventsAt
+	before := minus(g.events, s.eventsAt)
 	l.n.dropped += minus(before, left)
 	s.eventsAt += minus(before, left)
 	s.cursor = p.upto

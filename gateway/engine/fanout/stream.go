@@ -78,6 +78,7 @@ type Stream struct {
 	eventsAt     uint64 // group.events that the sink has taken or that were skipped
 	bytesAt      uint64 // group.bytes alike
 	flagsRev     int64
+	revision     int   // of its subscriptions, from 1
 	member       int   // index in group.members
 	order        int   // index in loop.streams
 	ageJitter    int16 // per mille of connections.maxAge
@@ -125,6 +126,7 @@ func (s *Stream) Start(sink Sink) {
 	r := &s.opening.request
 	s.sink = sink
 	s.loop = s.f.place(r.key())
+	s.f.enlist(s)
 	s.send(input{op: opStart, stream: s})
 }
 

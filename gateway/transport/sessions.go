@@ -1,0 +1,108 @@
+package transport
+
+import (
+	"errors"
+	"net/http"
+	"slices"
+
+	"github.com/streamgateway/streamgateway/gateway/engine"
+	"github.com/streamgateway/streamgateway/gateway/engine/wire"
+)
+
+// Sessions is the handler of /sessions/{sid}: PATCH changes what a running
+// stream reads, DELETE closes it. Who knows a session's 128 random bits may.
+type Sessions struct{ engine *engine.Engine }
+
+// NewSessions makes the handler.
+func NewSessions(e *engine.Engine) *Sessions { return &Sessions{e} }
+
+// sessionAnswer is the answer to a PATCH.
+type sessionAnswer struct {
+	SID       string                 `json:"sid"`
+	Revision  int                    `json:"rev"`
+	Channels  wire.List[string]      `json:"channels"`
+	Denied    wire.List[wire.Denied] `json:"denied"`
+	Effective string                 `json:"effective"`
+}
+
+// Patch is PATCH /sessions/{sid}.
+func (s *Sessions) Patch(w http.ResponseWriter, r *http.Request) {
+	body, no := readSmallJSON(w, r)
+	var p engine.Patch
+	if no == nil {
+		p, no = parsePatch(body)
+	}
+	if no == nil {
+		var patched *engine.Patched
+		sid := r.PathValue("sid")
+		patched, err := s.engine.Patch(sid, p)
+		if err == nil {
+			answer := sessionAnswer{SID: sid, Revision: patched.Revision, Channels: patched.Channels, Effective: patched.Effective.String()}
+			writeBody(w, wire.AppendPayload(nil, answer))
+			return
+		}
+		no = patchRefusal(err)
+	}
+	Problem(w, r, no.status, no.kind, no.options...)
+}
+
+// Delete is DELETE /sessions/{sid}, which a page sends as its last act.
+func (s *Sessions) Delete(w http.ResponseWriter, r *http.Request) {
+	if !s.engine.Leave(r.PathValue("sid")) {
+		no := sessionGone()
+		Problem(w, r, no.status, no.kind, no.options...)
+		return
+	}
+	w.WriteHeader(http.StatusNoContent)
+}
+
+func sessionGone() *refusal {
+	return streamRefusal(http.StatusNotFound, KindSessionGone, "this replica serves no such stream; open a new one with all channels")
+}
+
+func patchRefusal(err error) *refusal {
+	if over, ok := errors.AsType[*engine.TooManyError](err); ok {
+		return streamRefusal(http.StatusUnprocessableEntity, KindTooManySubscriptions, over.Error(), Limit(over.What, int64(over.Max), "request"))
+	}
+	switch {
+	case errors.Is(err, engine.ErrSessionBusy):
+		return streamRefusal(http.StatusConflict, KindSessionBusy, "an earlier change of this stream is still being replayed", RetryAfter(publishRetryAfter))
+	case errors.Is(err, engine.ErrNothingLeft):
+		return badParameter("remove", errors.New("would leave nothing to read; DELETE closes a stream"))
+	}
+	return sessionGone()
+}
+
+// parsePatch reads a change. Keys that are not known are passed over.
+func parsePatch(body []byte) (engine.Patch, *refusal) {
+	var members struct {
+		Add    []string          `json:"add"`
+		Remove []string          `json:"remove"`
+		From   map[string]string `json:"from"`
+	}
+	if no := unmarshal(body, &members); no != nil {
+		return engine.Patch{}, no
+	}
+	p := engine.Patch{Add: members.Add, Remove: members.Remove}
+	if len(p.Add)+len(p.Remove) == 0 {
+		return p, badParameter("add", errors.New("a change must add or remove at least one channel or pattern"))
+	}
+	for _, list := range []struct {
+		name  string
+		names []string
+	}{{"add", p.Add}, {"remove", p.Remove}} {
+		for i, name := range list.names {
+			if _, err := wire.ParsePattern(name); err != nil {
+				return p, streamRefusal(http.StatusBadRequest, KindInvalidChannel, err.Error(), Parameter(list.name), Index(i))
+			}
+		}
+	}
+	from, no := parseFrom(members.From)
+	for name := range from {
+		if !slices.Contains(p.Add, name) {
+			no = badParameter("from", errors.New(name+" is not one of the channels to add"))
+		}
+	}
+	p.From = from
+	return p, no
+}
