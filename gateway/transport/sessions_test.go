@@ -20,12 +20,15 @@ func (p *pod) session(t *testing.T, method, sid, body string) (*http.Response, s
 	return ask(t, routes.Handler(), method, Base+"/sessions/"+sid, body, "Content-Type", "application/json")
 }
 
+// sid is the id of the session, under the name as it is on the wire.
+func (r *recorder) sid() string { return map[string][]string(r.header)["SG-Session"][0] }
+
 func TestAStreamChangesItsSubscriptionsAndIsClosed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := newPod(t)
 		p.publish(wire.Event{Channel: "orders.77", Data: []byte("1")})
 		r, leave := p.get(t, "channels=orders.5")
-		sid := r.header["SG-Session"][0]
+		sid := r.sid()
 		res, body := p.session(t, "PATCH", sid, `{"add":["orders.77","revenue.>"],"remove":["orders.5"],"from":{"orders.77":"k3f9x2.0"},"x":1}`)
 		want := `{"sid":"` + sid + `","rev":2,"channels":["orders.77","revenue.>"],"denied":[],"effective":"k3f9x2.1"}`
 		if res.StatusCode != 200 || body != want {
@@ -51,7 +54,7 @@ func TestBadChangesOfAStreamAreRefusedWhole(t *testing.T) {
 		p := newPod(t)
 		r, leave := p.get(t, "channels=a")
 		defer leave()
-		sid := r.header["SG-Session"][0]
+		sid := r.sid()
 		for _, c := range []struct {
 			name, sid, body, kind string
 			status                int
