@@ -35,6 +35,7 @@ func TestAStreamChangesItsSubscriptionsAndIsClosed(t *testing.T) {
 			t.Errorf("%d %s, want %s", res.StatusCode, body, want)
 		}
 		decodeShape[any](t, "session", body)
+		synctest.Wait()
 		p.publish(wire.Event{Channel: "orders.5", Data: []byte("2")}, wire.Event{Channel: "revenue.eu", Data: []byte("3")})
 		time.Sleep(time.Second)
 		if res, body := p.session(t, "DELETE", sid, ""); res.StatusCode != 204 || body != "" {
