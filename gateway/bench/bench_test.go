@@ -40,13 +40,13 @@ func TestRunThatFailedHasNoNumbersAndSaysWhy(t *testing.T) {
 }
 
 func TestTableReplacesOnlyWhatIsBetweenTheMarkers(t *testing.T) {
-	document := "before\n" + tableBegin + "old\n" + tableEnd + "\nafter\n"
-	got, err := Renew([]byte(document), "new\n")
+	const document = "before\n<!-- bench:begin -->\nold\n<!-- bench:end -->\nafter\n"
+	got, err := Renew([]byte(document), "bench", "new\n")
 	if want := strings.Replace(document, "old", "new", 1); err != nil || string(got) != want {
 		t.Errorf("%v\n%s", err, got)
 	}
-	if _, err := Renew([]byte("no markers"), "new"); err == nil {
-		t.Error("a document without markers was accepted")
+	if _, err := Renew([]byte(document), "claims", "new"); err == nil {
+		t.Error("a document without such markers was accepted")
 	}
 }
 
@@ -80,5 +80,36 @@ func TestEveryScenarioIsWholeAndHasANameOfItsOwn(t *testing.T) {
 			t.Errorf("%+v", s)
 		}
 		seen[s.Name] = true
+	}
+}
+
+func TestMonthAddsRequestsBytesAndProcessorAtTheirPrices(t *testing.T) {
+	c := &Claims{Clients: 10}
+	p := Prices{PerMillionRequests: 2, PerGigabyte: 0.5, PerCoreHour: 3, MinutesOpen: 60}
+	// 10 clients for 100 s: 1,000 requests, 1 MB, 10 s; 100 clients for 1 hour are 360 times that.
+	way := Claim{Way: Intervals, Seconds: 100, Requests: 1000, Bytes: 1_000_000, CPU: 10}
+	if got, want := c.Month(way, 100, 1, p), 0.36*2+0.36*0.5+3; math.Abs(got-want) > 1e-9 {
+		t.Errorf("%v, want %v", got, want)
+	}
+	way.Way = Streams // opened anew every hour
+	if got, want := c.Month(way, 100, 1, p), 100/1e6*2+0.36*0.5+3; math.Abs(got-want) > 1e-9 {
+		t.Errorf("%v, want %v", got, want)
+	}
+}
+
+func TestGrowthComparesTheLastTwoQuarters(t *testing.T) {
+	var samples []Sample
+	for _, heap := range []int64{1, 50, 90, 100, 100, 101, 120, 120} {
+		samples = append(samples, Sample{Heap: heap})
+	}
+	if got := Growth(samples, func(s Sample) int64 { return s.Heap }); math.Abs(got-120/100.5) > 1e-9 {
+		t.Error(got)
+	}
+}
+
+func TestGaugesSumsOverLabelsAndReadsNothingElse(t *testing.T) {
+	got := gauges(strings.NewReader("# HELP a b\na{x=\"1 2\"} 3\na{x=\"2\"} 4\nb 1.5e+06\n"))
+	if got["a"] != 7 || got["b"] != 1_500_000 || len(got) != 2 {
+		t.Errorf("%v", got)
 	}
 }

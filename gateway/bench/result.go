@@ -47,6 +47,7 @@ type Result struct {
 type Times struct {
 	P50       int64   `json:"p50"`
 	P90       int64   `json:"p90"`
+	P95       int64   `json:"p95"`
 	P99       int64   `json:"p99"`
 	P999      int64   `json:"p999"`
 	Max       int64   `json:"max"`
@@ -64,7 +65,7 @@ func timesOf(h *hdrhistogram.Histogram) (Times, error) {
 		return Times{}, fmt.Errorf("encoding a histogram: %w", err)
 	}
 	return Times{
-		P50: h.ValueAtQuantile(50), P90: h.ValueAtQuantile(90), P99: h.ValueAtQuantile(99), P999: h.ValueAtQuantile(99.9),
+		P50: h.ValueAtQuantile(50), P90: h.ValueAtQuantile(90), P95: h.ValueAtQuantile(95), P99: h.ValueAtQuantile(99), P999: h.ValueAtQuantile(99.9),
 		Max: h.Max(), Mean: h.Mean(), Count: h.TotalCount(), Histogram: string(text),
 	}, nil
 }

@@ -4,7 +4,6 @@ package bench
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
 	"math"
 	"slices"
@@ -204,20 +203,14 @@ func (run *Run) rows(b *strings.Builder, sc Scenario) {
 	}
 }
 
-// Markers that a table is put between.
-const (
-	tableBegin = "<!-- bench:begin -->\n"
-	tableEnd   = "<!-- bench:end -->"
-)
-
-var errMarkers = errors.New("no place for the table: " + strings.TrimSpace(tableBegin) + " and " + tableEnd)
-
-// Renew gives a document with what stands between its markers replaced.
-func Renew(document []byte, table string) ([]byte, error) {
-	before, rest, ok := bytes.Cut(document, []byte(tableBegin))
-	_, after, closed := bytes.Cut(rest, []byte(tableEnd))
+// Renew gives a document with what stands between <!-- name:begin --> and
+// <!-- name:end --> replaced.
+func Renew(document []byte, name, table string) ([]byte, error) {
+	begin, end := fmt.Sprintf("<!-- %s:begin -->\n", name), fmt.Sprintf("<!-- %s:end -->", name)
+	before, rest, ok := bytes.Cut(document, []byte(begin))
+	_, after, closed := bytes.Cut(rest, []byte(end))
 	if !ok || !closed {
-		return nil, errMarkers
+		return nil, fmt.Errorf("no place for the table: %s and %s", strings.TrimSpace(begin), end)
 	}
-	return slices.Concat(before, []byte(tableBegin), []byte(table), []byte(tableEnd), after), nil
+	return slices.Concat(before, []byte(begin), []byte(table), []byte(end), after), nil
 }

@@ -99,6 +99,23 @@ func writeHot(path string, s Setup) error {
 	return nil
 }
 
+// PollRequest asks this gateway for what a channel has behind a cursor: at
+// once, from its history, or by a long-poll that waits for an event up to so
+// many seconds. Without a cursor it asks for the position to begin with.
+func PollRequest(channel, cursor string, waitSeconds int) []byte {
+	target := base + "/stream?channels=" + channel + "&wait=" + fmt.Sprint(waitSeconds)
+	if cursor != "" && waitSeconds == 0 {
+		target = base + "/channels/" + channel + "/events?limit=500"
+	}
+	if cursor != "" {
+		target += "&cursor=" + cursor
+	}
+	return []byte("GET " + target + " HTTP/1.1\r\nHost: bench\r\nAccept: application/json\r\n\r\n")
+}
+
+// Gateway is this gateway alone.
+func Gateway() *Server { return gateway() }
+
 // peer is a server of hack/bench/peers: they share one way to publish.
 func peer(name string) *Server {
 	s := &Server{

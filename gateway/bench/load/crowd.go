@@ -150,6 +150,18 @@ func (c *Crowd) Stall(i int) error {
 	return unix.EpollCtl(c.poll, unix.EPOLL_CTL_DEL, int(c.conns[i].fd), nil)
 }
 
+// Cut breaks a subscriber's connection. Its place may be opened again.
+func (c *Crowd) Cut(i int) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	s := c.conns[i]
+	c.conns[i] = conn{}
+	if s.state == absent || s.state == closed {
+		return nil
+	}
+	return unix.Close(int(s.fd))
+}
+
 // Reset forgets what was counted; from now on events count whose number is
 // from or more. Latencies too: earlier events are probes.
 func (c *Crowd) Reset(from uint64) {

@@ -44,7 +44,7 @@ func (c *Crowd) fail(err error) {
 // does not keep others waiting.
 func (c *Crowd) read(s *conn) {
 	if s.state != opening && s.state != streaming {
-		return // it was stalled in this round
+		return // it was stalled or cut in this round
 	}
 	n, errno := rawRead(int(s.fd), c.buf)
 	now := time.Now().UnixNano()

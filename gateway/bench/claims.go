@@ -1,0 +1,261 @@
+//go:build linux
+
+package bench
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/streamgateway/streamgateway/gateway/bench/contest"
+	"github.com/streamgateway/streamgateway/gateway/bench/load"
+	"github.com/streamgateway/streamgateway/gateway/bench/proc"
+)
+
+// Way is how browsers learn what is new.
+type Way string
+
+// The ways.
+const (
+	Streams   Way = "stream"
+	LongPolls Way = "long-poll, 25 s"
+	Intervals Way = "polling every 25 s"
+)
+
+// Claims is one comparison of the three ways, against this gateway.
+type Claims struct {
+	Clients  int     `json:"clients"`
+	Channels int     `json:"channels"`
+	Rate     float64 `json:"eventsPerSecond"` // over all channels
+	Ways     []Claim `json:"ways"`
+	// Groups is how many subscriptions the gateway serves for all the streams.
+	Groups int `json:"subscriptionsServed"`
+}
+
+// Claim is what one way cost and gave.
+type Claim struct {
+	Way       Way     `json:"way"`
+	Seconds   float64 `json:"seconds"`
+	Published uint64  `json:"published"`
+	Delivered uint64  `json:"deliveries"`
+	Requests  uint64  `json:"requests"` // opening a stream is one
+	Bytes     uint64  `json:"bytes"`    // both ways, HTTP heads included, TCP and TLS not
+	CPU       float64 `json:"serverCPUSeconds"`
+	Latency   Times   `json:"latencyMicroseconds"`
+}
+
+const (
+	claimClients  = 500
+	claimChannels = 10
+	claimRate     = 5.0
+	pollEvery     = 25 * time.Second
+	longPollWait  = 25 // seconds
+	claimLasts    = 20 * time.Second
+)
+
+// MeasureClaims measures the ways one after the other, on a fresh gateway each.
+func MeasureClaims(ctx context.Context, o Options, progress io.Writer) (*Claims, error) {
+	c := &Claims{Clients: claimClients, Channels: claimChannels, Rate: claimRate}
+	for _, way := range []Way{Streams, LongPolls, Intervals} {
+		got, err := c.measure(ctx, o, way)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", way, err)
+		}
+		c.Ways = append(c.Ways, got)
+		fmt.Fprintf(progress, "%-20s mean %8.1f ms, p95 %8.1f ms, %6d requests, %9d bytes, %.2f s CPU, %d deliveries in %.0f s\n",
+			way, got.Latency.Mean/1000, float64(got.Latency.P95)/1000, got.Requests, got.Bytes, got.CPU, got.Delivered, got.Seconds)
+	}
+	return c, nil
+}
+
+// clients is a crowd or pollers.
+type clients interface {
+	Reset(from uint64)
+	Close()
+}
+
+func (c *Claims) measure(ctx context.Context, o Options, way Way) (Claim, error) {
+	got := Claim{Way: way}
+	server, err := contest.Gateway().Start(ctx, o.Tools, contest.Setup{Window: window, Connections: c.Clients}, o.Core)
+	if err != nil {
+		return got, err
+	}
+	defer func() { _ = server.Stop() }()
+	p, err := load.NewPublisher(server.Target(), load.NewMix(rand.New(rand.NewPCG(o.Seed, 1))).Append, 2)
+	if err != nil {
+		return got, err
+	}
+	defer func() { _ = p.Close() }()
+	readers, read, err := c.open(ctx, server, way)
+	if err != nil {
+		return got, err
+	}
+	defer readers.Close()
+	lasts := claimLasts
+	if way == Intervals { // two polls of everyone, after the first ones
+		lasts = 2 * pollEvery
+		if err := sleep(ctx, 2*time.Second); err != nil {
+			return got, err
+		}
+	}
+	if err := sleep(ctx, time.Second); err != nil {
+		return got, err
+	}
+	user, kernel, err := proc.CPU(server.PID())
+	if err != nil {
+		return got, err
+	}
+	readers.Reset(p.Next())
+	began := time.Now()
+	channel := func(i int) string { return name(i % c.Channels) }
+	if err := p.Paced(ctx, c.Rate, int(c.Rate*lasts.Seconds()), 1, channel); err != nil {
+		return got, err
+	}
+	got.Published = p.Next() - 1
+	if way == Intervals { // the last events wait for the next poll: counted, too
+		err = sleep(ctx, pollEvery+time.Second)
+	} else {
+		err = sleep(ctx, time.Second)
+	}
+	if err != nil {
+		return got, err
+	}
+	got.Seconds = time.Since(began).Seconds()
+	user2, kernel2, err := proc.CPU(server.PID())
+	if err != nil {
+		return got, err
+	}
+	got.CPU = (user2 + kernel2 - user - kernel).Seconds()
+	if way == Streams {
+		if c.Groups, err = groups(ctx, server); err != nil {
+			return got, err
+		}
+	}
+	return got, read(&got)
+}
+
+// open starts the clients of a way; read puts what they counted into a claim.
+func (c *Claims) open(ctx context.Context, server *contest.Running, way Way) (clients, func(*Claim) error, error) {
+	if way == Streams {
+		crowd, err := load.NewCrowd(c.Clients)
+		if err != nil {
+			return nil, nil, err
+		}
+		request := func(i int) []byte { return server.Request([]string{name(i % c.Channels)}, "") }
+		if err := crowd.Open(server.Address, 0, c.Clients, request); err != nil {
+			crowd.Close()
+			return nil, nil, err
+		}
+		return crowd, func(got *Claim) error {
+			counts := crowd.Counts()
+			h, err := crowd.Latency()
+			if err != nil {
+				return err
+			}
+			got.Delivered, got.Bytes, got.Requests = counts.Received, counts.WireBytes, 0
+			got.Latency, err = timesOf(h)
+			return err
+		}, nil
+	}
+	every, wait := pollEvery, 0
+	if way == LongPolls {
+		every, wait = 0, longPollWait
+	}
+	pollers := load.Poll(ctx, server.Address, c.Clients, every, func(i int, cursor string) []byte {
+		return contest.PollRequest(name(i%c.Channels), cursor, wait)
+	})
+	return pollers, func(got *Claim) error {
+		polled, err := pollers.Polled()
+		if err != nil {
+			return err
+		}
+		got.Delivered, got.Requests, got.Bytes = polled.Received, polled.Requests, polled.Up+polled.Down
+		got.Latency, err = timesOf(polled.Latency)
+		return err
+	}, nil
+}
+
+// groups asks the gateway how many subscriptions it serves.
+func groups(ctx context.Context, server *contest.Running) (int, error) {
+	ask, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+server.Address.String()+"/v2/realtime/metrics", nil)
+	if err != nil {
+		return 0, err
+	}
+	answer, err := http.DefaultClient.Do(ask)
+	if err != nil {
+		return 0, fmt.Errorf("asking for metrics: %w", err)
+	}
+	defer answer.Body.Close()
+	var m struct {
+		Subscriptions struct {
+			Groups int `json:"groups"`
+		} `json:"subscriptions"`
+	}
+	if err := json.NewDecoder(answer.Body).Decode(&m); err != nil {
+		return 0, fmt.Errorf("reading metrics: %w", err)
+	}
+	return m.Subscriptions.Groups, nil
+}
+
+func sleep(ctx context.Context, d time.Duration) error {
+	select {
+	case <-time.After(d):
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// Prices are what a month is computed with; all are inputs of the one who
+// pays. The units are those of bills.
+type Prices struct {
+	PerMillionRequests float64 // at the load balancer or API gateway in front
+	PerGigabyte        float64 // out to the internet
+	PerCoreHour        float64
+	MinutesOpen        float64 // that a stream stays open, until it is opened anew
+}
+
+// Month is what so many clients cost, each connected for so many hours a month,
+// at the rates that were measured:
+//
+//	hours × 3600 × clients/measured clients ×
+//	  (requests/s × price + bytes/s × price + CPU seconds/s × price)
+func (c *Claims) Month(way Claim, clients int, hours float64, p Prices) float64 {
+	perSecond := float64(clients) / float64(c.Clients) / way.Seconds
+	seconds := hours * 3600
+	requests := perSecond * seconds * float64(way.Requests)
+	if way.Way == Streams {
+		requests = float64(clients) * hours * 60 / p.MinutesOpen
+	}
+	return requests/1e6*p.PerMillionRequests +
+		perSecond*seconds*float64(way.Bytes)/1e9*p.PerGigabyte +
+		perSecond*seconds*way.CPU/3600*p.PerCoreHour
+}
+
+// Table is what was found as Markdown, with the cost of a month of 10,000
+// clients at example prices.
+func (c *Claims) Table() string {
+	const clients, hours = 10_000, 176
+	p := Prices{PerMillionRequests: 1, PerGigabyte: 0.09, PerCoreHour: 0.04, MinutesOpen: 120}
+	var b strings.Builder
+	fmt.Fprintf(&b, "%d clients on %d channels, %g events/s in all.\n\n", c.Clients, c.Channels, c.Rate)
+	b.WriteString("| way | mean ms | p50 ms | p95 ms | requests per client and hour | KB per client and hour | server CPU s per 1,000 clients and hour | deliveries | a month of 10,000 clients |\n|---|--:|--:|--:|--:|--:|--:|--:|--:|\n")
+	for _, w := range c.Ways {
+		perHour := 3600 / w.Seconds / float64(c.Clients)
+		requests := float64(w.Requests) * perHour
+		if w.Way == Streams {
+			requests = 60 / p.MinutesOpen
+		}
+		fmt.Fprintf(&b, "| %s | %.1f | %.1f | %.1f | %.1f | %.0f | %.1f | %d | $%.2f |\n", w.Way, w.Latency.Mean/1000, float64(w.Latency.P50)/1000,
+			float64(w.Latency.P95)/1000, requests, float64(w.Bytes)*perHour/1000, w.CPU*perHour*1000, w.Delivered, c.Month(w, clients, hours, p))
+	}
+	fmt.Fprintf(&b, "\n%d streams were %d subscriptions for the log (groups of equal streams).\n", c.Clients, c.Groups)
+	fmt.Fprintf(&b, "\nInputs of the last column: %d hours a month each; $%g a million requests, $%g a GB, $%g a core-hour; a stream lasts %g minutes. Put in your own.\n",
+		hours, p.PerMillionRequests, p.PerGigabyte, p.PerCoreHour, p.MinutesOpen)
+	return b.String()
+}
