@@ -98,6 +98,8 @@ func Do(ctx context.Context, o Options, progress io.Writer) (*Run, error) {
 // nobody batches, peers after their rounds.
 func (o Options) takesPart(sc Scenario, server *contest.Server, round int) bool {
 	switch {
+	case sc.Kind == Bytes && !server.Floor && server.Name != contest.Ours:
+		return false // none of them compresses
 	case server.Floor && server.Batches:
 		return sc.Window > 0 && sc.Kind == Paced
 	case server.Floor || server.Name == contest.Ours:

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/streamgateway/streamgateway/gateway/bench/load"
 	"github.com/streamgateway/streamgateway/gateway/bench/proc"
 )
 
@@ -197,6 +198,43 @@ func (t *trial) publish(ctx context.Context) error {
 	}
 	t.drain(ctx, drainTime)
 	return nil
+}
+
+// bytes counts what events weigh on the wire for readers that accept gzip. All
+// of a request's events are in one block, and every request has its own.
+func (t *trial) bytes(ctx context.Context) error {
+	plain := t.request("")
+	readers, err := load.Inflate(t.running.Address, t.Streams, func(i int) []byte { return load.AcceptGzip(plain(i)) })
+	if err != nil {
+		return err
+	}
+	defer readers.Close()
+	if err := t.publisher.Paced(ctx, t.Rate, int(t.Rate), 1, t.channel); err != nil { // the last one finds all of them there
+		return err
+	}
+	if err := sleep(ctx, quiet); err != nil {
+		return err
+	}
+	readers.Reset(t.publisher.Next())
+	if err := t.begin(); err != nil {
+		return err
+	}
+	requests, group := int(t.Rate*t.Lasts.Seconds()), t.group()
+	if err := t.publisher.Paced(ctx, t.Rate, requests, group, t.channel); err != nil {
+		return err
+	}
+	t.result.Published = uint64(requests * group)
+	t.result.Expected = t.result.Published * uint64(t.Streams)
+	readers.Await(t.result.Expected, silence)
+	if err := t.end(); err != nil {
+		return err
+	}
+	var compressed uint64
+	t.result.Delivered, t.result.WireBytes, compressed, err = readers.Received()
+	if compressed == 0 {
+		t.result.Note = "not compressed"
+	}
+	return err
 }
 
 // memoryPerStream is user and kernel memory of one more stream, in bytes.

@@ -17,6 +17,7 @@ type Result struct {
 	Round    int    `json:"round"`
 	Error    string `json:"error,omitempty"`   // the run is worth nothing
 	Skipped  string `json:"skipped,omitempty"` // it did not take place
+	Note     string `json:"note,omitempty"`    // about the numbers
 	// PublishOnly makes an event that was taken what processor time is divided by.
 	PublishOnly bool `json:"publishOnly,omitempty"`
 

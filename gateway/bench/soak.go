@@ -92,7 +92,12 @@ func Soak(ctx context.Context, o Options, lasts time.Duration, sample func(Sampl
 // channel besides that nobody had before.
 func (s *soak) open(i int) error {
 	channels := []string{name(i % 20)}
-	if i >= soakStable && i < soakStable+soakChurning {
+	switch {
+	case i >= soakStable+soakChurning: // enough for a reader that stops to be far behind soon
+		for c := range 19 {
+			channels = append(channels, name((i+c+1)%20))
+		}
+	case i >= soakStable:
 		s.channels++
 		channels = append(channels, fmt.Sprintf("bench.new.%d", s.channels))
 	}

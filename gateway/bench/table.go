@@ -16,6 +16,7 @@ import (
 type Summary struct {
 	Server string
 	Note   string // why there are no numbers
+	Remark string // about the numbers
 	// Cost is µs of processor per delivery: the median and the least of the
 	// rounds. ToFloor and ToBatched are medians of the ratios within each
 	// round; 0 = no floor in these rounds.
@@ -38,7 +39,7 @@ func (run *Run) Summarize(sc Scenario) []Summary {
 		if len(mine) == 0 {
 			continue
 		}
-		s := Summary{Server: server.Name}
+		s := Summary{Server: server.Name, Remark: mine[0].Note}
 		if good := slices.DeleteFunc(slices.Clone(mine), func(r *Result) bool { return !r.good() }); len(good) > 0 {
 			run.fold(&s, sc, good)
 		} else {
@@ -167,6 +168,8 @@ func columns(sc Scenario) []column {
 		}
 	case Flood:
 		return []column{perSecond, cost, least, ratio, bytes, missing}
+	case Bytes:
+		return []column{bytes, cost, missing, {"remark", func(s Summary) string { return s.Remark }}}
 	case Publish:
 		return []column{perSecond, cost, least, ratio, missing}
 	case Reconnect:

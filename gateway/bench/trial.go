@@ -75,6 +75,8 @@ func (t *trial) try(ctx context.Context, server *contest.Server, tools contest.T
 		err = t.reconnect(ctx)
 	case Publish:
 		err = t.publish(ctx)
+	case Bytes:
+		return t.bytes(ctx)
 	}
 	return errors.Join(err, t.gather())
 }

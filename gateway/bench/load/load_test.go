@@ -4,6 +4,7 @@ package load
 
 import (
 	"bufio"
+	"compress/gzip"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -11,7 +12,9 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
+	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -174,5 +177,72 @@ func TestRefusedStreamIsAnErrorAndNotASilentZero(t *testing.T) {
 	}
 	if _, err := c.Latency(); err == nil || !strings.Contains(err.Error(), "503") || c.Counts().Opened != 0 {
 		t.Errorf("%+v, %v", c.Counts(), err)
+	}
+}
+
+func TestPollersAskAgainFromTheCursorTheyGotUntilNothingIsLeft(t *testing.T) {
+	var asked atomic.Int64
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		asked.Add(1)
+		at, _ := strconv.Atoi(r.URL.Query().Get("cursor")) // 0 = the first request, which gives position 1
+		if at == 0 {
+			fmt.Fprint(w, `{"cursor":"1","events":[]}`)
+			return
+		}
+		if at > 5 { // events 1 to 5 are all there are
+			fmt.Fprintf(w, `{"cursor":"%d","events":[],"more":false}`, at)
+			return
+		}
+		fmt.Fprintf(w, `{"events":[{"data":%s,"kind":1}}],"cursor":"%d","more":%t}`, appendStamp(nil, uint64(at), time.Now().UnixNano()), at+1, at < 5)
+	}))
+	defer server.Close()
+	at := netip.MustParseAddrPort(server.Listener.Addr().String())
+	p := Poll(t.Context(), at, 3, time.Hour, func(_ int, cursor string) []byte {
+		return []byte("GET /?cursor=" + cursor + " HTTP/1.1\r\nHost: x\r\n\r\n")
+	})
+	p.Close() // a second request is an hour away, and must not be waited for
+	if got, err := p.Polled(); err != nil || got.Received != 0 || got.Requests > 3 {
+		t.Errorf("%+v, %v", got, err)
+	}
+	p = Poll(t.Context(), at, 3, 10*time.Millisecond, func(_ int, cursor string) []byte {
+		return []byte("GET /?cursor=" + cursor + " HTTP/1.1\r\nHost: x\r\n\r\n")
+	})
+	defer p.Close()
+	got, err := p.Polled()
+	for end := time.Now().Add(5 * time.Second); got.Received < 15 && err == nil && time.Now().Before(end); got, err = p.Polled() {
+		time.Sleep(time.Millisecond)
+	}
+	if err != nil || got.Received != 15 || got.Latency.TotalCount() != 15 || got.Requests < 3*6 || got.Down < got.Up || asked.Load() < 18 {
+		t.Errorf("%+v, %v", got, err)
+	}
+}
+
+func TestInflatersDecodeAndCountWhatCameOverTheWire(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("Accept-Encoding") != "gzip" {
+			t.Error("gzip was not asked for")
+		}
+		w.Header().Set("Content-Encoding", "gzip")
+		z := gzip.NewWriter(w)
+		for n := range 100 {
+			_, _ = z.Write(AppendSized([]byte("data: "), uint64(n+1), time.Now().UnixNano(), 200))
+			_ = z.Flush()
+		}
+		_ = http.NewResponseController(w).Flush()
+		<-r.Context().Done()
+	}))
+	defer server.Close()
+	f, err := Inflate(netip.MustParseAddrPort(server.Listener.Addr().String()), 2, func(int) []byte {
+		return AcceptGzip([]byte("GET / HTTP/1.1\r\nHost: x\r\n\r\n"))
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if !f.Await(200, 5*time.Second) {
+		t.Error("not all events were decoded")
+	}
+	if events, bytes, compressed, err := f.Received(); err != nil || events != 200 || bytes > 200*150 || bytes < 2000 || compressed != 2 {
+		t.Errorf("%d events, %d bytes, %d compressed, %v", events, bytes, compressed, err)
 	}
 }
