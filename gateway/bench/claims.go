@@ -9,7 +9,6 @@ import (
 	"io"
 	"math/rand/v2"
 	"net/http"
-	"strings"
 	"time"
 
 	"github.com/streamgateway/streamgateway/gateway/bench/contest"
@@ -56,6 +55,7 @@ const (
 	pollEvery     = 25 * time.Second
 	longPollWait  = 25 // seconds
 	claimLasts    = 20 * time.Second
+	settle        = 2 * time.Second // after the first requests of all
 )
 
 // MeasureClaims measures the ways one after the other, on a fresh gateway each.
@@ -96,47 +96,52 @@ func (c *Claims) measure(ctx context.Context, o Options, way Way) (Claim, error)
 		return got, err
 	}
 	defer readers.Close()
-	lasts := claimLasts
-	if way == Intervals { // two polls of everyone, after the first ones
-		lasts = 2 * pollEvery
-		if err := sleep(ctx, 2*time.Second); err != nil {
-			return got, err
-		}
-	}
-	if err := sleep(ctx, time.Second); err != nil {
-		return got, err
-	}
-	user, kernel, err := proc.CPU(server.PID())
-	if err != nil {
+	if err := sleep(ctx, settle); err != nil {
 		return got, err
 	}
 	readers.Reset(p.Next())
+	if err := c.watch(ctx, server, p, read, &got); err != nil {
+		return got, err
+	}
+	if way == Streams {
+		c.Groups, err = groups(ctx, server)
+	}
+	return got, err
+}
+
+// watch publishes, and reads what it cost and gave. Costs are those of the time
+// of publishing; what is on its way then is waited for, since its latency
+// counts.
+func (c *Claims) watch(ctx context.Context, server *contest.Running, p *load.Publisher, read func(*Claim) error, got *Claim) error {
+	lasts, wait := claimLasts, time.Second
+	if got.Way == Intervals {
+		lasts, wait = 2*pollEvery, wait+pollEvery // two polls of everyone, and the one that brings the last events
+	}
+	user, kernel, err := proc.CPU(server.PID())
+	if err != nil {
+		return err
+	}
 	began := time.Now()
 	channel := func(i int) string { return name(i % c.Channels) }
 	if err := p.Paced(ctx, c.Rate, int(c.Rate*lasts.Seconds()), 1, channel); err != nil {
-		return got, err
+		return err
 	}
-	got.Published = p.Next() - 1
-	if way == Intervals { // the last events wait for the next poll: counted, too
-		err = sleep(ctx, pollEvery+time.Second)
-	} else {
-		err = sleep(ctx, time.Second)
-	}
-	if err != nil {
-		return got, err
-	}
-	got.Seconds = time.Since(began).Seconds()
+	got.Published, got.Seconds = p.Next()-1, time.Since(began).Seconds()
 	user2, kernel2, err := proc.CPU(server.PID())
 	if err != nil {
-		return got, err
+		return err
 	}
 	got.CPU = (user2 + kernel2 - user - kernel).Seconds()
-	if way == Streams {
-		if c.Groups, err = groups(ctx, server); err != nil {
-			return got, err
-		}
+	if err := read(got); err != nil {
+		return err
 	}
-	return got, read(&got)
+	costs := *got
+	if err := sleep(ctx, wait); err != nil {
+		return err
+	}
+	err = read(got)
+	got.Requests, got.Bytes = costs.Requests, costs.Bytes
+	return err
 }
 
 // open starts the clients of a way; read puts what they counted into a claim.
@@ -209,53 +214,4 @@ func sleep(ctx context.Context, d time.Duration) error {
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}
-}
-
-// Prices are what a month is computed with; all are inputs of the one who
-// pays. The units are those of bills.
-type Prices struct {
-	PerMillionRequests float64 // at the load balancer or API gateway in front
-	PerGigabyte        float64 // out to the internet
-	PerCoreHour        float64
-	MinutesOpen        float64 // that a stream stays open, until it is opened anew
-}
-
-// Month is what so many clients cost, each connected for so many hours a month,
-// at the rates that were measured:
-//
-//	hours × 3600 × clients/measured clients ×
-//	  (requests/s × price + bytes/s × price + CPU seconds/s × price)
-func (c *Claims) Month(way Claim, clients int, hours float64, p Prices) float64 {
-	perSecond := float64(clients) / float64(c.Clients) / way.Seconds
-	seconds := hours * 3600
-	requests := perSecond * seconds * float64(way.Requests)
-	if way.Way == Streams {
-		requests = float64(clients) * hours * 60 / p.MinutesOpen
-	}
-	return requests/1e6*p.PerMillionRequests +
-		perSecond*seconds*float64(way.Bytes)/1e9*p.PerGigabyte +
-		perSecond*seconds*way.CPU/3600*p.PerCoreHour
-}
-
-// Table is what was found as Markdown, with the cost of a month of 10,000
-// clients at example prices.
-func (c *Claims) Table() string {
-	const clients, hours = 10_000, 176
-	p := Prices{PerMillionRequests: 1, PerGigabyte: 0.09, PerCoreHour: 0.04, MinutesOpen: 120}
-	var b strings.Builder
-	fmt.Fprintf(&b, "%d clients on %d channels, %g events/s in all.\n\n", c.Clients, c.Channels, c.Rate)
-	b.WriteString("| way | mean ms | p50 ms | p95 ms | requests per client and hour | KB per client and hour | server CPU s per 1,000 clients and hour | deliveries | a month of 10,000 clients |\n|---|--:|--:|--:|--:|--:|--:|--:|--:|\n")
-	for _, w := range c.Ways {
-		perHour := 3600 / w.Seconds / float64(c.Clients)
-		requests := float64(w.Requests) * perHour
-		if w.Way == Streams {
-			requests = 60 / p.MinutesOpen
-		}
-		fmt.Fprintf(&b, "| %s | %.1f | %.1f | %.1f | %.1f | %.0f | %.1f | %d | $%.2f |\n", w.Way, w.Latency.Mean/1000, float64(w.Latency.P50)/1000,
-			float64(w.Latency.P95)/1000, requests, float64(w.Bytes)*perHour/1000, w.CPU*perHour*1000, w.Delivered, c.Month(w, clients, hours, p))
-	}
-	fmt.Fprintf(&b, "\n%d streams were %d subscriptions for the log (groups of equal streams).\n", c.Clients, c.Groups)
-	fmt.Fprintf(&b, "\nInputs of the last column: %d hours a month each; $%g a million requests, $%g a GB, $%g a core-hour; a stream lasts %g minutes. Put in your own.\n",
-		hours, p.PerMillionRequests, p.PerGigabyte, p.PerCoreHour, p.MinutesOpen)
-	return b.String()
 }
