@@ -38,9 +38,9 @@ func bounds() []bound {
 		with(number("listener.service.nodePort", 1, 65535), nodePort, nodePort),
 		between("batching.window", nil, "0ms", "5s", "5001ms"),
 		with(number("batching.maxEvents", 1, 10000), nil, nil),
-		with(between("batching.maxBytes", int64(1023), "1Ki", "4Mi", int64(4<<20+1)), nil, nil),
+		with(between("batching.maxBytes", int64(1023), "1Ki", "4Mi", int64(4<<20+1)), fields{"limits.maxEventBytes": "1Ki"}, nil),
 		with(number("queue.maxEvents", 1, 1000000), fields{"batching.maxEvents": int64(1)}, nil),
-		with(between("queue.maxBytes", int64(4<<10-1), "4Ki", "1Gi", int64(1<<30+1)), fields{"batching.maxBytes": "1Ki"}, nil),
+		with(between("queue.maxBytes", int64(4<<10-1), "4Ki", "1Gi", int64(1<<30+1)), fields{"batching.maxBytes": "1Ki", "limits.maxEventBytes": "1Ki"}, nil),
 		between("queue.maxLag", "999ms", "1s", "10m", "10m1ms"),
 		with(ttl, fields{"replay.mode": "Disabled"}, nil),
 		with(between("replay.maxBytes", int64(1<<20-1), "1Mi", "16Gi", int64(16<<30+1)), nil, limit),
@@ -54,6 +54,9 @@ func bounds() []bound {
 		between("connections.longPollTimeout", "999ms", "1s", "2m", "2m1ms"),
 		between("connections.retry", "99ms", "100ms", "5m", "5m1ms"),
 		number("connections.retryJitterPercent", 0, 100),
+		with(between("limits.maxEventBytes", int64(63), int64(64), "1Mi", int64(1<<20+1)), nil, fields{"batching.maxBytes": "1Mi"}),
+		with(number("limits.connect.perSecond", 1, 100000), nil, fields{"limits.connect.burst": int64(100000)}),
+		with(number("limits.connect.burst", 1, 200000), fields{"limits.connect.perSecond": int64(1)}, nil),
 	}
 }
 

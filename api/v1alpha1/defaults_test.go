@@ -45,6 +45,7 @@ func TestAnEmptySpecIsStoredWithEveryDefault(t *testing.T) {
 			"maxPerPod": int64(10000), "maxSubscriptions": int64(100), "maxPatterns": int64(32),
 			"heartbeat": "15s", "writeTimeout": "30s", "maxAge": "2h", "longPollTimeout": "25s", "retry": "3s", "retryJitterPercent": int64(50),
 		},
+		"limits": map[string]any{"maxEventBytes": "64Ki", "connect": map[string]any{"perSecond": int64(2000), "burst": int64(10000)}},
 	}
 	if diff := cmp.Diff(want, stored(t)); diff != "" {
 		t.Error(diff)
@@ -83,17 +84,30 @@ func TestDefaultsAreThoseOfTheGateway(t *testing.T) {
 			t.Errorf("%s: no section of the spec", name)
 			continue
 		}
-		for i := range group.NumField() {
-			field := group.Type().Field(i).Name
-			if got, want := neutral(t, section.Elem().FieldByName(field)), neutral(t, group.Field(i)); got != want {
-				t.Errorf("%s.%s: %v in the schema, %v in the gateway", name, field, got, want)
-			}
-			compared++
-		}
+		compared += compare(t, name, section.Elem(), group)
 	}
-	if compared < 16 {
+	if compared < 19 {
 		t.Errorf("compared %d fields only", compared)
 	}
+}
+
+// compare holds a section of the spec to the gateway's group of the same name,
+// and counts the fields.
+func compare(t *testing.T, name string, section, group reflect.Value) (fields int) {
+	t.Helper()
+	for i := range group.NumField() {
+		field := group.Type().Field(i).Name
+		inSchema := section.FieldByName(field)
+		if group.Field(i).Kind() == reflect.Struct {
+			fields += compare(t, name+"."+field, inSchema.Elem(), group.Field(i))
+			continue
+		}
+		if got, want := neutral(t, inSchema), neutral(t, group.Field(i)); got != want {
+			t.Errorf("%s.%s: %v in the schema, %v in the gateway", name, field, got, want)
+		}
+		fields++
+	}
+	return fields
 }
 
 // neutral is a field's value without the API's or the gateway's type:

@@ -82,6 +82,14 @@ func TestRulesRefuseContradictionsOnTheFieldToChange(t *testing.T) {
 			fields{"connections.maxPatterns": int64(101)},
 			"spec.connections.maxPatterns", "connections.maxPatterns must not exceed connections.maxSubscriptions",
 		},
+		"events larger than a batch": {
+			fields{"batching.maxBytes": "63Ki"},
+			"spec.limits.maxEventBytes", "limits.maxEventBytes must not exceed batching.maxBytes",
+		},
+		"a burst of streams below one second's": {
+			fields{"limits.connect.burst": int64(1999)},
+			"spec.limits.connect.burst", "limits.connect: burst must be at least perSecond",
+		},
 		"mode Percent without a percent": {
 			percent(map[string]any{"name": "ticker", "mode": "Percent"}),
 			"spec.features[0].percent", "percent must be set if, and only if, mode is Percent",
@@ -118,6 +126,8 @@ func TestRulesAcceptWhatIsJustInside(t *testing.T) {
 		"a replay window of a drain":               {"replay.ttl": "40s"},
 		"a short replay window that nobody uses":   {"replay.ttl": "1s", "replay.mode": "Disabled"},
 		"as many patterns as subscriptions":        {"connections.maxPatterns": int64(100)},
+		"events as large as a batch":               {"batching.maxBytes": "64Ki"},
+		"a burst of one second's streams":          {"limits.connect.perSecond": int64(10), "limits.connect.burst": int64(10)},
 		"a feature for nobody":                     {"features": []any{map[string]any{"name": "ticker", "mode": "Percent", "percent": int64(0), "stickyBy": "Session"}}},
 		"durations of four parts":                  {"replay.ttl": "0h1m30s500ms"},
 		"a pull policy, secrets and an annotation": {"gateway.imagePullPolicy": "Never", "gateway.imagePullSecrets": []any{map[string]any{"name": "pull"}}, "listener.service.annotations": map[string]any{"example.com/tier": "edge"}},

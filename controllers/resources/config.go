@@ -32,6 +32,10 @@ func Hot(spec *v1alpha1.StreamGatewaySpec) (config.Hot, error) {
 		MaxBytes: quantity(spec.Replay.MaxBytes),
 	}
 	hot.Connections = connections(spec.Connections, &d)
+	hot.Limits = config.Limits{
+		MaxEventBytes: quantity(spec.Limits.MaxEventBytes),
+		Connect:       config.Connect{PerSecond: int(spec.Limits.Connect.PerSecond), Burst: int(spec.Limits.Connect.Burst)},
+	}
 	for _, f := range spec.Features {
 		hot.Features = append(hot.Features, feature(f))
 	}

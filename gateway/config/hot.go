@@ -11,6 +11,7 @@ type Hot struct {
 	Queue       Queue       `json:"queue"`
 	Replay      Replay      `json:"replay"`
 	Connections Connections `json:"connections"`
+	Limits      Limits      `json:"limits"`
 	Publishers  Publishers  `json:"publishers"`
 	Features    []Feature   `json:"features,omitempty"`
 }
@@ -58,6 +59,18 @@ type Connections struct {
 	LongPollTimeout    time.Duration `json:"longPollTimeout"`
 	Retry              time.Duration `json:"retry"`
 	RetryJitterPercent int           `json:"retryJitterPercent"` // percent of Retry
+}
+
+// Limits bounds what publishers and new streams may ask of one pod.
+type Limits struct {
+	MaxEventBytes int64   `json:"maxEventBytes"` // bytes of one event's data
+	Connect       Connect `json:"connect"`
+}
+
+// Connect is a token bucket for new streams.
+type Connect struct {
+	PerSecond int `json:"perSecond"` // streams
+	Burst     int `json:"burst"`     // streams
 }
 
 // Publishers says who may publish.

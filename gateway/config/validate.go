@@ -49,6 +49,7 @@ const (
 	maxReplayBytes    = 1 << 40
 	maxReplayTTL      = 7 * 24 * time.Hour
 	maxConnections    = 1_000_000
+	maxEventBytes     = 1 << 20 // bytes; what one request may hold
 	maxSubscriptions  = 1000
 	maxLag            = time.Hour
 	minHeartbeat      = 100 * time.Millisecond
@@ -67,6 +68,7 @@ func (c *check) hot(path string, h Hot) {
 	c.queue(path+"queue.", h.Queue)
 	c.replay(path+"replay.", h.Replay)
 	c.connections(path+"connections.", h.Connections)
+	c.limits(path+"limits.", h.Limits)
 	c.publishers(path+"publishers.", h.Publishers)
 	c.features(path+"features", h.Features)
 	if h.Batching.Window >= h.Connections.Heartbeat {
@@ -116,6 +118,12 @@ func (c *check) connections(path string, n Connections) {
 	c.duration(path+"longPollTimeout", n.LongPollTimeout, time.Millisecond, maxLongPoll)
 	c.duration(path+"retry", n.Retry, time.Millisecond, maxRetry)
 	within(c, path+"retryJitterPercent", n.RetryJitterPercent, 0, 100, "percent of connections.retry")
+}
+
+func (c *check) limits(path string, l Limits) {
+	within(c, path+"maxEventBytes", l.MaxEventBytes, 1, maxEventBytes, "bytes of one event's data; 65536 is the default")
+	within(c, path+"connect.perSecond", l.Connect.PerSecond, 1, maxConnections, "new streams; 2000 is the default")
+	within(c, path+"connect.burst", l.Connect.Burst, 1, maxConnections, "new streams at once; 10000 is the default")
 }
 
 func (c *check) publishers(path string, p Publishers) {

@@ -1,5 +1,5 @@
 // Package limit counts what must not grow without bound: streams of a pod and
-// of one client address.
+// of one client address, and how fast new ones come.
 //
 // It decides and counts; it answers no request, keeps no history and closes
 // nothing. Its memory is bounded by the number of open streams. It is called
@@ -9,6 +9,7 @@ package limit
 import (
 	"net/netip"
 	"sync"
+	"time"
 )
 
 // Scopes of a Refusal.
@@ -17,11 +18,28 @@ const (
 	ScopeAddress = "address"
 )
 
+// Names of limits in a Refusal.
+const (
+	NameStreams = "connections"      // open streams
+	NameRate    = "connect-rate"     // new streams per second
+	NameMemory  = "memory-megabytes" // what the pod may use
+)
+
 // Refusal says which limit was reached.
 type Refusal struct {
+	Name  string // one of the Name constants
 	Scope string // ScopePod or ScopeAddress
-	Value int    // streams
+	Value int    // in the unit of Name
 }
+
+// Connect is a token bucket for new streams.
+type Connect struct {
+	PerSecond int // streams, on the long run
+	Burst     int // streams at once
+}
+
+// Refused counts refusals since the start, by the limit that was reached.
+type Refused struct{ Streams, Rate, Memory uint64 }
 
 // Streams counts open streams. Make one with NewStreams.
 type Streams struct {
@@ -29,12 +47,19 @@ type Streams struct {
 	maxPerPod     int
 	maxPerAddress int
 	active, peak  int
-	rejected      uint64
 	byAddress     map[netip.Prefix]int
+	refused       Refused
+
+	connect Connect
+	tokens  float64   // new streams that may come at once
+	filled  time.Time // when tokens was computed
+
+	// fullMegabytes is the memory that the pod has used up; 0 = it has not.
+	fullMegabytes int
 }
 
 // NewStreams makes a counter with these limits in streams; an address limit of
-// 0 does not limit.
+// 0 does not limit. New streams may come at any rate until TuneConnect.
 func NewStreams(maxPerPod, maxPerAddress int) *Streams {
 	return &Streams{maxPerPod: maxPerPod, maxPerAddress: maxPerAddress, byAddress: map[netip.Prefix]int{}}
 }
@@ -47,19 +72,59 @@ func (s *Streams) Tune(maxPerPod, maxPerAddress int) {
 	s.maxPerPod, s.maxPerAddress = maxPerPod, maxPerAddress
 }
 
+// TuneConnect takes over the rate of new streams. The bucket is full at first,
+// and keeps what it holds, as far as it fits, when it is changed.
+func (s *Streams) TuneConnect(c Connect) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.filled.IsZero() {
+		s.tokens = float64(c.Burst)
+	} else {
+		s.fill()
+	}
+	s.connect, s.filled = c, time.Now()
+	s.tokens = min(s.tokens, float64(c.Burst))
+}
+
+// fill adds what has come since the last time. The caller holds mu.
+func (s *Streams) fill() {
+	now := time.Now()
+	s.tokens += now.Sub(s.filled).Seconds() * float64(s.connect.PerSecond)
+	s.tokens, s.filled = min(s.tokens, float64(s.connect.Burst)), now
+}
+
+// Full refuses all new streams from now on, because the pod has used up this
+// memory, in MiB; 0 lets them in again.
+func (s *Streams) Full(megabytes int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.fullMegabytes = megabytes
+}
+
 // Acquire counts a stream of this client, or says why it may not open. Each
-// success needs one Release with the same address.
+// success needs one Release with the same address. What is refused takes
+// nothing from the rate.
 func (s *Streams) Acquire(client netip.Addr) *Refusal {
 	of := owner(client)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.active >= s.maxPerPod {
-		s.rejected++
-		return &Refusal{ScopePod, s.maxPerPod}
+	switch {
+	case s.active >= s.maxPerPod:
+		s.refused.Streams++
+		return &Refusal{NameStreams, ScopePod, s.maxPerPod}
+	case s.fullMegabytes > 0:
+		s.refused.Memory++
+		return &Refusal{NameMemory, ScopePod, s.fullMegabytes}
+	case s.maxPerAddress > 0 && s.byAddress[of] >= s.maxPerAddress:
+		s.refused.Streams++
+		return &Refusal{NameStreams, ScopeAddress, s.maxPerAddress}
 	}
-	if s.maxPerAddress > 0 && s.byAddress[of] >= s.maxPerAddress {
-		s.rejected++
-		return &Refusal{ScopeAddress, s.maxPerAddress}
+	if s.connect.PerSecond > 0 {
+		if s.fill(); s.tokens < 1 {
+			s.refused.Rate++
+			return &Refusal{NameRate, ScopePod, s.connect.PerSecond}
+		}
+		s.tokens--
 	}
 	s.active++
 	s.peak = max(s.peak, s.active)
@@ -79,11 +144,18 @@ func (s *Streams) Release(client netip.Addr) {
 }
 
 // Counts are streams open now, the most there were at once, and the number of
-// refusals, since the start.
+// refusals of any kind, since the start.
 func (s *Streams) Counts() (active, peak int, rejected uint64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.active, s.peak, s.rejected
+	return s.active, s.peak, s.refused.Streams + s.refused.Rate + s.refused.Memory
+}
+
+// Refused counts refusals by their kind.
+func (s *Streams) Refused() Refused {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.refused
 }
 
 // owner is what one client can be told apart by: an IPv4 address, or the /64

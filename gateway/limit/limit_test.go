@@ -16,13 +16,13 @@ func TestThePodsLimitIsNamedBeforeTheAddress(t *testing.T) {
 	if r := s.Acquire(a); r != nil {
 		t.Fatal(r)
 	}
-	if r := s.Acquire(a); r == nil || *r != (Refusal{ScopeAddress, 1}) {
+	if r := s.Acquire(a); r == nil || *r != (Refusal{NameStreams, ScopeAddress, 1}) {
 		t.Errorf("second of one address: %v", r)
 	}
 	if r := s.Acquire(b); r != nil {
 		t.Errorf("first of another address: %v", r)
 	}
-	if r := s.Acquire(a); r == nil || *r != (Refusal{ScopePod, 2}) {
+	if r := s.Acquire(a); r == nil || *r != (Refusal{NameStreams, ScopePod, 2}) {
 		t.Errorf("third in the pod: %v", r)
 	}
 	s.Release(a)

@@ -96,6 +96,7 @@ func (s *Server) makeRooms(hot config.Hot, api *cluster.Cluster) {
 	}
 	s.publisher = auth.New(reviewer, auth.Publishers(hot.Publishers))
 	s.streams = limit.NewStreams(hot.Connections.MaxPerPod, hot.Connections.MaxPerAddress)
+	s.streams.TuneConnect(limit.Connect(hot.Limits.Connect))
 	ack := s.ackSeconds.WithLabelValues(brokerKind)
 	s.publish = transport.NewPublish(s.publisher, appender{s.events, s.info}, s.log,
 		func(took time.Duration) { ack.Observe(took.Seconds()) })
@@ -125,6 +126,8 @@ func (s *Server) take(d config.Document) {
 	s.engine.Tune(tuningOf(hot, flags))
 	s.publisher.Tune(auth.Publishers(hot.Publishers))
 	s.streams.Tune(hot.Connections.MaxPerPod, hot.Connections.MaxPerAddress)
+	s.streams.TuneConnect(limit.Connect(hot.Limits.Connect))
+	s.publish.Tune(hot.Limits.MaxEventBytes)
 	s.sse.Tune(transport.Connections(hot.Connections))
 	if flags != s.flags.Load() {
 		s.setFlags(flags)

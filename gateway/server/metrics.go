@@ -31,6 +31,7 @@ func (s *Server) metrics() transport.Metrics {
 
 func (s *Server) fillStreams(m *transport.Metrics, stats engine.Stats) {
 	_, peak, rejected := s.streams.Counts()
+	m.RateLimit.Connect = s.streams.Refused().Rate
 	c := &m.Connections
 	c.Active, c.Peak, c.Total = stats.Connections.Active, peak, stats.Connections.Opened
 	c.Rejected, c.Closed, c.Slow = rejected, stats.Connections.Closed, stats.Slow.Now

@@ -76,13 +76,15 @@ func (w writer) counter(name, help string, value uint64, labels ...string) {
 }
 
 func (w writer) streams(stats engine.Stats, s *Server) {
-	_, _, rejected := s.streams.Counts()
+	refused := s.streams.Refused()
 	w.gauge("sg_connections", "Open streams.", float64(stats.Connections.Active), "transport", "sse", "encoding", "identity")
 	w.counter("sg_connections_opened_total", "Streams opened.", stats.Connections.Opened, "transport", "sse")
 	for reason, n := range stats.Connections.Ended {
 		w.counter("sg_connections_closed_total", "Streams closed.", n, "reason", reason)
 	}
-	w.counter("sg_connections_rejected_total", "Streams refused.", rejected, "reason", "limit")
+	w.counter("sg_connections_rejected_total", "Streams refused.", refused.Streams, "reason", "limit")
+	w.counter("sg_connections_rejected_total", "Streams refused.", refused.Rate, "reason", "rate")
+	w.counter("sg_connections_rejected_total", "Streams refused.", refused.Memory, "reason", "memory")
 	w.gauge("sg_subscriptions", "Subscriptions of open streams.", float64(stats.Subscriptions.Channels), "kind", "channel")
 	w.gauge("sg_subscriptions", "Subscriptions of open streams.", float64(stats.Subscriptions.Patterns), "kind", "pattern")
 	w.gauge("sg_groups", "Distinct sets of subscriptions and format.", float64(stats.Subscriptions.Groups))

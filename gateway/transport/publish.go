@@ -71,7 +71,9 @@ type Publish struct {
 	took   func(time.Duration)
 	counts publishCounters
 	bodies budget
-	quiet  atomic.Int64 // Unix second of the last complaint: an outage meets every request
+	// maxEventBytes bounds the data of one event.
+	maxEventBytes atomic.Int64
+	quiet         atomic.Int64 // Unix second of the last complaint: an outage meets every request
 }
 
 // PublishCounts counts since the start.
@@ -87,8 +89,14 @@ type publishCounters struct{ events, duplicates, failed, rejected atomic.Uint64 
 // NewPublish makes the handler. took is told how long each successful append
 // lasted; it must be quick and safe for concurrent use.
 func NewPublish(a Authenticator, l Log, logger *slog.Logger, took func(time.Duration)) *Publish {
-	return &Publish{auth: a, log: l, logger: logger, origin: http.NewCrossOriginProtection(), took: took}
+	p := &Publish{auth: a, log: l, logger: logger, origin: http.NewCrossOriginProtection(), took: took}
+	p.Tune(decode.MaxEventBytes)
+	return p
 }
+
+// Tune takes over the bound on the data of one event, in bytes, for requests
+// from now on.
+func (p *Publish) Tune(maxEventBytes int64) { p.maxEventBytes.Store(maxEventBytes) }
 
 // Counts returns the counters.
 func (p *Publish) Counts() PublishCounts {
@@ -121,7 +129,8 @@ func (p *Publish) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	channel := r.PathValue("channel")
-	request := decode.Request{Header: r.Header, Plain: channel != "", Channel: channel, Body: body}
+	request := decode.Request{Header: r.Header, Plain: channel != "", Channel: channel, Body: body,
+		MaxEventBytes: int(p.maxEventBytes.Load())}
 	if channel == "" {
 		request.Channel = r.URL.Query().Get("channel")
 	} else {
@@ -129,7 +138,7 @@ func (p *Publish) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	events, err := decode.Events(request)
 	if err != nil {
-		p.refuseEvents(w, r, err)
+		p.refuseEvents(w, r, err, request.MaxEventBytes)
 		return
 	}
 	p.append(w, r, who, events, require)
@@ -208,7 +217,7 @@ func (p *Publish) refuse(w http.ResponseWriter, r *http.Request, status int, kin
 }
 
 // refuseEvents answers what decode found.
-func (p *Publish) refuseEvents(w http.ResponseWriter, r *http.Request, err error) {
+func (p *Publish) refuseEvents(w http.ResponseWriter, r *http.Request, err error, maxEventBytes int) {
 	var bad *decode.Error
 	if !errors.As(err, &bad) {
 		bad = &decode.Error{Kind: decode.InvalidEvent, Detail: err.Error()}
@@ -220,7 +229,7 @@ func (p *Publish) refuseEvents(w http.ResponseWriter, r *http.Request, err error
 		status = http.StatusUnprocessableEntity
 	case decode.EventTooLarge:
 		status = http.StatusRequestEntityTooLarge
-		opts = append(opts, Limit("event-bytes", decode.MaxEventBytes, "event"))
+		opts = append(opts, Limit("event-bytes", int64(maxEventBytes), "event"))
 	case decode.BatchTooLarge:
 		status = http.StatusRequestEntityTooLarge
 		opts = append(opts, Limit("batch-bytes", decode.MaxBatchBytes, "request"))

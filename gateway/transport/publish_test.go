@@ -302,3 +302,19 @@ func FuzzPublishNeverPanicsAndAnswersWithinTheProtocol(f *testing.F) {
 		}
 	})
 }
+
+func TestTheBoundOnEventsIsHot(t *testing.T) {
+	routes, p := newRoutes(&scriptedLog{}, verdict{})
+	post := func(bytes int) (int, string) {
+		res, body := ask(t, routes.Handler(), "POST", Base+"/channels/a/events", strings.Repeat("x", bytes), "Content-Type", "text/plain")
+		return res.StatusCode, body
+	}
+	p.Tune(100)
+	if status, body := post(101); status != 413 || !strings.Contains(body, `"limit":{"name":"event-bytes","value":100,"scope":"event"}`) {
+		t.Errorf("over the bound: %d %s", status, body)
+	}
+	p.Tune(1 << 20)
+	if status, body := post(1 << 20); status != 200 {
+		t.Errorf("a mebibyte: %d %s", status, body)
+	}
+}

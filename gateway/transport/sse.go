@@ -108,11 +108,18 @@ type transient struct {
 
 func limitReached(over *limit.Refusal) transient {
 	if over.Scope == limit.ScopePod {
+		detail := "this replica has all the streams it may have"
+		switch over.Name {
+		case limit.NameRate:
+			detail = "too many streams are opened at once"
+		case limit.NameMemory:
+			detail = "this replica has used up its memory"
+		}
 		return transient{http.StatusServiceUnavailable, KindOverload, wire.EndOverload,
-			"this replica has all the streams it may have", Limit("connections", int64(over.Value), over.Scope), 0}
+			detail, Limit(over.Name, int64(over.Value), over.Scope), 0}
 	}
 	return transient{http.StatusTooManyRequests, KindConnectionLimit, wire.EndLimit,
-		"this address has all the streams it may have", Limit("connections", int64(over.Value), over.Scope), 0}
+		"this address has all the streams it may have", Limit(over.Name, int64(over.Value), over.Scope), 0}
 }
 
 func cannotOpen(err error) transient {

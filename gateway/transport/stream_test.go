@@ -291,6 +291,25 @@ func TestTransientRefusalsAreToldInsideTheStreamToAnEventSource(t *testing.T) {
 	}
 }
 
+func TestStreamsThatComeTooFastAreToldWhenToComeBack(t *testing.T) {
+	p := newPod(t, func(*engine.Tuning) {})
+	p.limits.TuneConnect(limit.Connect{PerSecond: 1, Burst: 1})
+	acquire(t, p, "192.0.2.2")
+	ask := func(accept string) *httptest.ResponseRecorder {
+		q := httptest.NewRequest(http.MethodGet, Base+"/stream?channels=a", nil)
+		q.Header.Set("Accept", accept)
+		w := httptest.NewRecorder()
+		p.ServeHTTP(w, q)
+		return w
+	}
+	if w := ask("text/event-stream"); w.Code != 200 || !strings.Contains(w.Body.String(), `{"reason":"overload","status":503,"retryMs":`) {
+		t.Errorf("an EventSource got %d %s", w.Code, w.Body)
+	}
+	if w := ask("*/*"); w.Code != 503 || !strings.Contains(w.Body.String(), `"limit":{"name":"connect-rate","value":1,"scope":"pod"}`) {
+		t.Errorf("others got %d %s", w.Code, w.Body)
+	}
+}
+
 func acquire(t *testing.T, p *pod, address string) {
 	t.Helper()
 	if over := p.limits.Acquire(mustAddress(address)); over != nil {

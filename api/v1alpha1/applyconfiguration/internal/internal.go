@@ -92,6 +92,17 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: serial
       type:
         scalar: numeric
+- name: com.github.streamgateway.streamgateway.api.v1alpha1.ConnectLimits
+  map:
+    fields:
+    - name: burst
+      type:
+        scalar: numeric
+      default: 10000
+    - name: perSecond
+      type:
+        scalar: numeric
+      default: 2000
 - name: com.github.streamgateway.streamgateway.api.v1alpha1.Connections
   map:
     fields:
@@ -207,6 +218,17 @@ var schemaYAML = typed.YAMLObject(`types:
         requests:
           cpu: 100m
           memory: 256Mi
+- name: com.github.streamgateway.streamgateway.api.v1alpha1.Limits
+  map:
+    fields:
+    - name: connect
+      type:
+        namedType: com.github.streamgateway.streamgateway.api.v1alpha1.ConnectLimits
+      default: {}
+    - name: maxEventBytes
+      type:
+        namedType: io.k8s.apimachinery.pkg.api.resource.Quantity
+      default: 64Ki
 - name: com.github.streamgateway.streamgateway.api.v1alpha1.Listener
   map:
     fields:
@@ -387,6 +409,10 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: gateway
       type:
         namedType: com.github.streamgateway.streamgateway.api.v1alpha1.Gateway
+      default: {}
+    - name: limits
+      type:
+        namedType: com.github.streamgateway.streamgateway.api.v1alpha1.Limits
       default: {}
     - name: listener
       type:

@@ -198,8 +198,6 @@ func (ce *cloudEvent) setData(e *wire.Event) *fault {
 			return &fault{InvalidEvent, "data_base64 is not base64"}
 		}
 		return setBytes(e, media, data)
-	case len(ce.data) > MaxEventBytes:
-		return tooLarge(len(ce.data))
 	}
 	e.Data = ce.data
 	if text, ok := stringOf(ce.data); ok && media != "" && dataKind(media) != wire.JSON {

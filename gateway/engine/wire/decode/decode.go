@@ -8,6 +8,7 @@
 package decode
 
 import (
+	"cmp"
 	"fmt"
 	"mime"
 	"strings"
@@ -18,7 +19,7 @@ import (
 
 // Limits of one request.
 const (
-	MaxEventBytes     = 64 << 10 // data of one event, as sent; binary data decoded
+	MaxEventBytes     = 64 << 10 // data of one event, decoded, unless the Request says otherwise
 	MaxBatchBytes     = 1 << 20  // body, decompressed
 	MaxEvents         = 1000
 	MaxAttributeBytes = 256 // id, type and source, each
@@ -39,6 +40,8 @@ type Request struct {
 	// Type is the parameter type; only with Plain.
 	Type string
 	Body []byte
+	// MaxEventBytes bounds the data of one event; 0 = the constant of that name.
+	MaxEventBytes int
 }
 
 func (r *Request) header(name string) string {
@@ -50,6 +53,25 @@ func (r *Request) header(name string) string {
 
 // Events reads the whole request. Every error is an *Error.
 func Events(r Request) ([]wire.Event, error) {
+	events, err := read(&r)
+	if err != nil {
+		return nil, err
+	}
+	var bad faults
+	limit := cmp.Or(r.MaxEventBytes, MaxEventBytes)
+	for i := range events {
+		if n := len(events[i].Data); n > limit {
+			bad.add(i, &fault{EventTooLarge, fmt.Sprintf("data has %d bytes, the limit is %d", n, limit)})
+		}
+	}
+	if err := bad.err(); err != nil {
+		return nil, err
+	}
+	return events, nil
+}
+
+// read tells by the headers how the body is to be read, and reads it.
+func read(r *Request) ([]wire.Event, error) {
 	if len(r.Body) > MaxBatchBytes {
 		return nil, &Error{Kind: BatchTooLarge, Detail: fmt.Sprintf("the body has %d bytes, the limit is %d", len(r.Body), MaxBatchBytes)}
 	}
@@ -60,17 +82,17 @@ func Events(r Request) ([]wire.Event, error) {
 	case r.Plain && (cloud || binary || media == typeNDJSON):
 		return nil, &Error{Kind: UnsupportedMediaType, Detail: "one channel's endpoint takes plain bodies; CloudEvents and NDJSON go to /v2/realtime/events"}
 	case r.Plain:
-		return plain(&r, media)
+		return plain(r, media)
 	case media == typeStructured:
-		return structured(&r)
+		return structured(r)
 	case media == typeBatch:
-		return batch(&r)
+		return batch(r)
 	case cloud:
 		return nil, &Error{Kind: UnsupportedMediaType, Detail: "CloudEvents are read in JSON format: " + typeStructured + " or " + typeBatch}
 	case binary:
-		return binaryMode(&r, media)
+		return binaryMode(r, media)
 	case media == typeNDJSON:
-		return lines(&r)
+		return lines(r)
 	}
 	return nil, &Error{Kind: UnsupportedMediaType, Detail: "send CloudEvents (" + typeStructured + ", " + typeBatch +
 		", or any type with ce- headers) or " + typeNDJSON + "; plain bodies go to /v2/realtime/channels/{channel}/events"}
@@ -106,9 +128,6 @@ func dataKind(media string) wire.DataKind {
 
 // setBytes makes data the event's data, carried as its media type asks.
 func setBytes(e *wire.Event, media string, data []byte) *fault {
-	if len(data) > MaxEventBytes {
-		return tooLarge(len(data))
-	}
 	e.Kind, e.Data = dataKind(media), data
 	switch e.Kind {
 	case wire.JSON:
@@ -121,8 +140,4 @@ func setBytes(e *wire.Event, media string, data []byte) *fault {
 		}
 	}
 	return nil
-}
-
-func tooLarge(bytes int) *fault {
-	return &fault{EventTooLarge, fmt.Sprintf("data has %d bytes, the limit is %d", bytes, MaxEventBytes)}
 }

@@ -227,3 +227,24 @@ func TestErrorListsAHundredItemsAtMost(t *testing.T) {
 		t.Fatalf("%v", err)
 	}
 }
+
+func TestARequestMayBoundEventsOtherwise(t *testing.T) {
+	request := func(bytes, limit int) decode.Request {
+		return decode.Request{Plain: true, Channel: "a", Header: typed("text/plain"), Body: []byte(strings.Repeat("x", bytes)), MaxEventBytes: limit}
+	}
+	for _, bytes := range []int{64, decode.MaxEventBytes + 1, decode.MaxBatchBytes} {
+		if _, err := decode.Events(request(bytes, bytes)); err != nil {
+			t.Errorf("%d bytes at their limit: %v", bytes, err)
+		}
+		var bad *decode.Error
+		if _, err := decode.Events(request(bytes, bytes-1)); !errors.As(err, &bad) || bad.Kind != decode.EventTooLarge {
+			t.Errorf("%d bytes above their limit: %v", bytes, err)
+		}
+	}
+	lines := decode.Request{Header: typed(ndjson), MaxEventBytes: 4, Body: []byte(`{"channel":"a","data":1}` + "\n" +
+		`{"channel":"a","data":12345}` + "\n" + `{"channel":"a","data":123456}`)}
+	var bad *decode.Error
+	if _, err := decode.Events(lines); !errors.As(err, &bad) || len(bad.Items) != 2 || bad.Items[0].Index != 1 {
+		t.Errorf("got %v, want both large events named", err)
+	}
+}

@@ -87,8 +87,6 @@ func short(raw []byte) (wire.Event, *fault) {
 		return wire.Event{}, f
 	case !hasData:
 		return wire.Event{}, &fault{InvalidEvent, "data is missing"}
-	case len(e.Data) > MaxEventBytes:
-		return wire.Event{}, tooLarge(len(e.Data))
 	}
 	return e, checkEvent(&e)
 }

@@ -37,6 +37,9 @@ type StreamGatewaySpecApplyConfiguration struct {
 	// connections bounds and paces the streams of one pod. Every field is hot:
 	// limits apply to new streams, timers to running ones as well.
 	Connections *ConnectionsApplyConfiguration `json:"connections,omitempty"`
+	// limits bounds what publishers and new streams may ask of one pod. Every
+	// field is hot.
+	Limits *LimitsApplyConfiguration `json:"limits,omitempty"`
 	// features are flags that browsers receive in their running stream: a
 	// change is pushed as an event, without a reconnect. Names that the gateway
 	// does not know are handed to the page untouched. At most 32. Effect: hot.
@@ -94,6 +97,14 @@ func (b *StreamGatewaySpecApplyConfiguration) WithReplay(value *ReplayApplyConfi
 // If called multiple times, the Connections field is set to the value of the last call.
 func (b *StreamGatewaySpecApplyConfiguration) WithConnections(value *ConnectionsApplyConfiguration) *StreamGatewaySpecApplyConfiguration {
 	b.Connections = value
+	return b
+}
+
+// WithLimits sets the Limits field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the Limits field is set to the value of the last call.
+func (b *StreamGatewaySpecApplyConfiguration) WithLimits(value *LimitsApplyConfiguration) *StreamGatewaySpecApplyConfiguration {
+	b.Limits = value
 	return b
 }
 

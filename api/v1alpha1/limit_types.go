@@ -1,0 +1,43 @@
+package v1alpha1
+
+import "k8s.io/apimachinery/pkg/api/resource"
+
+// Limits bounds what publishers and new streams may ask of one pod.
+type Limits struct {
+	// maxEventBytes is the largest data of one event, in bytes: a quantity such
+	// as 65536, 64Ki or 1Mi. Larger events are refused with 413. Default 64Ki;
+	// 64 to 1Mi, and at most batching.maxBytes. Effect: hot, for new requests.
+	// +streamgateway:class=hot
+	// +kubebuilder:default="64Ki"
+	// +kubebuilder:validation:XValidation:rule="quantity(string(self)).compareTo(quantity('64')) >= 0 && quantity(string(self)).compareTo(quantity('1Mi')) <= 0",message="must be between 64 and 1Mi"
+	// +optional
+	MaxEventBytes *resource.Quantity `json:"maxEventBytes,omitempty"`
+
+	// connect is how fast new streams are let in.
+	// +kubebuilder:default={}
+	// +optional
+	Connect *ConnectLimits `json:"connect,omitempty"`
+}
+
+// ConnectLimits is a token bucket for new streams of one pod.
+type ConnectLimits struct {
+	// perSecond is how many new streams one pod lets in per second, on the long
+	// run. Those above are told to come back a little later, spread over time.
+	// Default 2000; 1 to 100000. Effect: hot, for new streams.
+	// +streamgateway:class=hot
+	// +kubebuilder:default=2000
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=100000
+	// +optional
+	PerSecond int32 `json:"perSecond,omitempty"`
+
+	// burst is how many new streams may come at once after a quiet time.
+	// Default 10000; 1 to 200000, and at least perSecond. Effect: hot, for new
+	// streams.
+	// +streamgateway:class=hot
+	// +kubebuilder:default=10000
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=200000
+	// +optional
+	Burst int32 `json:"burst,omitempty"`
+}
