@@ -23,7 +23,8 @@ type Limits struct {
 type ConnectLimits struct {
 	// perSecond is how many new streams one pod lets in per second, on the long
 	// run. Those above are told to come back a little later, spread over time.
-	// Default 2000; 1 to 100000. Effect: hot, for new streams.
+	// Long-polls are not counted. Default 2000; 1 to 100000. Effect: hot, for
+	// new streams.
 	// +streamgateway:class=hot
 	// +kubebuilder:default=2000
 	// +kubebuilder:validation:Minimum=1

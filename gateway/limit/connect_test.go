@@ -72,6 +72,23 @@ func TestWhatOtherLimitsRefuseTakesNothingFromTheRate(t *testing.T) {
 	})
 }
 
+func TestPollsAreCountedButNotPaced(t *testing.T) {
+	s := NewStreams(2, 0)
+	s.TuneConnect(Connect{PerSecond: 1, Burst: 1})
+	for range 2 {
+		if r := s.AcquirePoll(a); r != nil {
+			t.Fatal(r)
+		}
+	}
+	if r := s.AcquirePoll(a); r == nil || r.Name != NameStreams {
+		t.Errorf("over the pod's limit: %v", r)
+	}
+	s.Release(a)
+	if r := s.Acquire(a); r != nil {
+		t.Errorf("polls took from the rate: %v", r)
+	}
+}
+
 func TestAFullPodLetsNobodyInUntilThereIsMemory(t *testing.T) {
 	s := NewStreams(10, 0)
 	s.Full(480)

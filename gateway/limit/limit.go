@@ -104,7 +104,14 @@ func (s *Streams) Full(megabytes int) {
 // Acquire counts a stream of this client, or says why it may not open. Each
 // success needs one Release with the same address. What is refused takes
 // nothing from the rate.
-func (s *Streams) Acquire(client netip.Addr) *Refusal {
+func (s *Streams) Acquire(client netip.Addr) *Refusal { return s.acquire(client, true) }
+
+// AcquirePoll is Acquire for one answer of a long-poll. A client that polls
+// comes back after every answer, which says nothing about a storm, so polls
+// are counted but not paced.
+func (s *Streams) AcquirePoll(client netip.Addr) *Refusal { return s.acquire(client, false) }
+
+func (s *Streams) acquire(client netip.Addr, paced bool) *Refusal {
 	of := owner(client)
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -119,7 +126,7 @@ func (s *Streams) Acquire(client netip.Addr) *Refusal {
 		s.refused.Streams++
 		return &Refusal{NameStreams, ScopeAddress, s.maxPerAddress}
 	}
-	if s.connect.PerSecond > 0 {
+	if paced && s.connect.PerSecond > 0 {
 		if s.fill(); s.tokens < 1 {
 			s.refused.Rate++
 			return &Refusal{NameRate, ScopePod, s.connect.PerSecond}

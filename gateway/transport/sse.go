@@ -46,7 +46,11 @@ func (s *Streams) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	client := clientAddress(r)
-	if over := s.limits.Acquire(client); over != nil {
+	acquire := s.limits.Acquire
+	if ask.poll {
+		acquire = s.limits.AcquirePoll
+	}
+	if over := acquire(client); over != nil {
 		s.refuse(w, r, ask, limitReached(over))
 		return
 	}

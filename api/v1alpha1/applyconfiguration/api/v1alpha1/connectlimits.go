@@ -11,7 +11,8 @@ package v1alpha1
 type ConnectLimitsApplyConfiguration struct {
 	// perSecond is how many new streams one pod lets in per second, on the long
 	// run. Those above are told to come back a little later, spread over time.
-	// Default 2000; 1 to 100000. Effect: hot, for new streams.
+	// Long-polls are not counted. Default 2000; 1 to 100000. Effect: hot, for
+	// new streams.
 	PerSecond *int32 `json:"perSecond,omitempty"`
 	// burst is how many new streams may come at once after a quiet time.
 	// Default 10000; 1 to 200000, and at least perSecond. Effect: hot, for new
