@@ -123,6 +123,7 @@ const replayDisabled = "Disabled"
 // as far as that takes no more than a short turn; the rest follows at once on
 // goroutines of the engine.
 func (e *Engine) Append(recs []wire.Record) {
+	defer fanout.CrashOnPanic()
 	e.ring.Append(recs)
 	e.fanout.Wake()
 }

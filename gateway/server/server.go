@@ -179,7 +179,7 @@ func (s *Server) routes() transport.Routes {
 	r := transport.Routes{
 		Stream: s.sse, Publish: s.publish, History: transport.NewHistory(s.engine),
 		Sessions: transport.NewSessions(s.engine),
-		Metrics:  s.metrics, MetricsAccess: s.publisher,
+		Metrics:  s.metrics, MetricsAccess: s.publisher, Log: s.log,
 	}
 	if s.options.Dev {
 		r.Page = devPage()

@@ -34,6 +34,7 @@ const (
 	KindOverload              = "overload"
 	KindDraining              = "draining"
 	KindBrokerUnavailable     = "broker-unavailable"
+	KindInternal              = "internal"
 )
 
 const problemType = "urn:streamgateway:problem:"
@@ -180,6 +181,8 @@ func problemTitle(kind string) string {
 		return "Overloaded"
 	case KindDraining:
 		return "Draining"
+	case KindInternal:
+		return "Internal error"
 	case KindBrokerUnavailable:
 		return "Broker unavailable"
 	}

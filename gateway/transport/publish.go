@@ -59,6 +59,11 @@ type Authenticator interface {
 	Authenticate(r *http.Request) (auth.Principal, error)
 }
 
+// maxInFlight is how many events may wait for the log at once. A log that does
+// not keep up is told to publishers at once, while their retries are cheap,
+// and not by a time out.
+const maxInFlight = 4096
+
 // publishRetryAfter is what publishers are asked to wait during an outage.
 const publishRetryAfter = time.Second
 
@@ -71,6 +76,8 @@ type Publish struct {
 	took   func(time.Duration)
 	counts publishCounters
 	bodies budget
+	// inFlight counts events that the log has not answered yet.
+	inFlight atomic.Int64
 	// maxEventBytes bounds the data of one event.
 	maxEventBytes atomic.Int64
 	quiet         atomic.Int64 // Unix second of the last complaint: an outage meets every request
@@ -175,6 +182,13 @@ func refusalOf(err error) *refusal {
 }
 
 func (p *Publish) append(w http.ResponseWriter, r *http.Request, who auth.Principal, events []wire.Event, require string) {
+	n := int64(len(events))
+	defer p.inFlight.Add(-n)
+	if p.inFlight.Add(n) > maxInFlight {
+		p.refuse(w, r, http.StatusServiceUnavailable, KindOverload, RetryAfter(publishRetryAfter),
+			Limit("append-in-flight", maxInFlight, "pod"), Detail("the log does not keep up; repeat the same request with the same keys"))
+		return
+	}
 	start := time.Now()
 	ack, err := p.log.Append(r.Context(), events, require)
 	accepted, duplicates, list := results(ack, events)

@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -316,5 +317,40 @@ func TestTheBoundOnEventsIsHot(t *testing.T) {
 	p.Tune(1 << 20)
 	if status, body := post(1 << 20); status != 200 {
 		t.Errorf("a mebibyte: %d %s", status, body)
+	}
+}
+
+// waitingLog answers when it is told to.
+type waitingLog struct{ asked, answer chan struct{} }
+
+func (l waitingLog) Append(context.Context, []wire.Event, string) (Ack, error) {
+	l.asked <- struct{}{}
+	<-l.answer
+	return Ack{}, nil
+}
+
+func TestALogThatDoesNotKeepUpIsToldAtOnce(t *testing.T) {
+	l := waitingLog{make(chan struct{}), make(chan struct{})}
+	p := NewPublish(verdict{}, l, slog.New(slog.DiscardHandler), func(time.Duration) {})
+	post := func(events int) *httptest.ResponseRecorder {
+		q := httptest.NewRequest(http.MethodPost, Base+"/events", strings.NewReader(strings.Repeat(`{"channel":"a","data":1}`+"\n", events)))
+		q.Header.Set("Content-Type", "application/x-ndjson")
+		w := httptest.NewRecorder()
+		p.ServeHTTP(w, q)
+		return w
+	}
+	var waiting sync.WaitGroup
+	for _, n := range []int{1000, 1000, 1000, 1000, 96} {
+		waiting.Go(func() { _ = post(n) })
+		<-l.asked
+	}
+	if w := post(1); w.Code != 503 || !strings.Contains(w.Body.String(), `"limit":{"name":"append-in-flight","value":4096,"scope":"pod"}`) {
+		t.Errorf("over the bound: %d %s", w.Code, w.Body)
+	}
+	close(l.answer)
+	waiting.Wait()
+	go func() { <-l.asked }()
+	if w := post(1); w.Code != 200 {
+		t.Errorf("afterwards: %d %s", w.Code, w.Body)
 	}
 }

@@ -1,6 +1,7 @@
 package transport
 
 import (
+	"log/slog"
 	"maps"
 	"net/http"
 	"slices"
@@ -17,6 +18,8 @@ type Routes struct {
 	Metrics  func() Metrics // GET /metrics
 	// MetricsAccess says who may read Metrics.
 	MetricsAccess Authenticator
+	// Log is told of handlers that panic.
+	Log *slog.Logger
 	// Page is shown at / ; nil = there is none.
 	Page http.Handler
 }
@@ -42,7 +45,7 @@ func (r Routes) Handler() http.Handler {
 	if r.Page != nil {
 		mux.Handle("/{$}", withHead(r.Page))
 	}
-	return withRequestID(mux)
+	return withRequestID(withRecovery(mux, r.Log))
 }
 
 // methods answers by method; what is missing gets 405 with Allow. OPTIONS is

@@ -173,6 +173,7 @@ func (l *loop) call(fn func()) {
 // run works off all news if nobody else does so already. A budget of writes
 // ends it early and leaves the rest to the loop's goroutine; -1 = none.
 func (l *loop) run(budget int) {
+	defer CrashOnPanic()
 	for !l.hold.CompareAndSwap(idle, busy) {
 		if l.hold.Load() == again || l.hold.CompareAndSwap(busy, again) {
 			return
