@@ -75,6 +75,7 @@ type Tuning struct {
 	Queue       fanout.Queue
 	Replay      ring.Replay
 	Connections fanout.Connections
+	Coalesce    bool // let parts that belong together be delivered as one event
 }
 
 // Stats counts since the start, except where a field says it is a state.
@@ -111,7 +112,8 @@ func New(o Options, t Tuning) *Engine {
 func (t Tuning) fanout() fanout.Tuning {
 	return fanout.Tuning{
 		Batching: t.Batching, Queue: t.Queue, Connections: t.Connections,
-		Replay: t.Replay.Mode != replayDisabled, BufferSeconds: int64(t.Replay.TTL.Seconds()),
+		Coalesce: t.Coalesce,
+		Replay:   t.Replay.Mode != replayDisabled, BufferSeconds: int64(t.Replay.TTL.Seconds()),
 	}
 }
 
@@ -144,6 +146,10 @@ func (e *Engine) Poll(ctx context.Context, r Request, p Poll) (*Answer, error) {
 // new sg.open. Its errors are ErrSessionGone, ErrSessionBusy, ErrNothingLeft
 // and *TooManyError.
 func (e *Engine) Patch(sid string, p Patch) (*Patched, error) { return e.fanout.Patch(sid, p) }
+
+// Readers counts the streams, and the polls that wait, that get a channel's
+// events. It waits for a turn of every loop.
+func (e *Engine) Readers(channel string) int { return e.fanout.Readers(channel) }
 
 // Leave closes the stream of a session; it says no when there is none.
 func (e *Engine) Leave(sid string) bool { return e.fanout.Leave(sid) }

@@ -148,6 +148,7 @@ func tuningOf(hot config.Hot, flags *flagSet) engine.Tuning {
 		Replay:      ring.Replay(hot.Replay),
 		Connections: fanout.Connections(hot.Connections),
 	}
+	t.Coalesce = !flags.off(flagCoalesce)
 	if flags.off(flagBatching) {
 		t.Batching.Window = 0
 	}

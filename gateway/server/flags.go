@@ -17,6 +17,7 @@ const (
 	flagUnifiedStream = "unifiedStream" // off: streams end, pages use their own fallback
 	flagBatching      = "batching"      // off: every event is written at once
 	flagReplay        = "replay"        // off: nobody resumes
+	flagCoalesce      = "coalesce"      // off: parts are delivered one by one
 )
 
 // flagSet is the features of one document, ready for quick answers.
@@ -39,7 +40,7 @@ func newFlagSet(before *flagSet, serial int64, features []config.Feature) *flagS
 		revision = max(serial, before.revision+1)
 	}
 	s := &flagSet{revision: revision, features: slices.Clone(features),
-		all: map[string]bool{flagSSE: true, flagUnifiedStream: true, flagBatching: true, flagReplay: true}}
+		all: map[string]bool{flagSSE: true, flagUnifiedStream: true, flagBatching: true, flagReplay: true, flagCoalesce: true}}
 	for _, f := range features {
 		if f.Mode == config.Percent {
 			s.percent = append(s.percent, f)

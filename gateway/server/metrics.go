@@ -100,7 +100,7 @@ func (s *Server) fillHealth(m *transport.Metrics, stats engine.Stats) {
 	m.Flags.Values = flags.values()
 	// The shape names flags that nothing here acts on: what is not built is
 	// off.
-	for name, on := range map[string]bool{"compression": false, "zstd": false, "sharedConnection": false, "coalesce": false, "beacon": false} {
+	for name, on := range map[string]bool{"compression": false, "zstd": false, "sharedConnection": false, "beacon": false} {
 		if _, set := m.Flags.Values[name]; !set {
 			m.Flags.Values[name] = on
 		}

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
+	"time"
 
 	"github.com/streamgateway/streamgateway/gateway/engine"
 	"github.com/streamgateway/streamgateway/gateway/engine/wire"
@@ -51,6 +52,22 @@ func (h *History) Last(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	Problem(w, r, no.status, no.kind, no.options...)
+}
+
+// Presence is GET /channels/{channel}/presence: how many read a channel.
+func (h *History) Presence(w http.ResponseWriter, r *http.Request) {
+	channel, _, no := parseChannelRequest(r)
+	if no != nil {
+		Problem(w, r, no.status, no.kind, no.options...)
+		return
+	}
+	writeJSON(w, presence{channel, h.engine.Readers(channel), time.Now().UnixMilli()})
+}
+
+type presence struct {
+	Channel string `json:"channel"`
+	Count   int    `json:"count"` // streams, and polls that wait
+	AsOf    int64  `json:"asOf"`  // milliseconds since 1970
 }
 
 func parseChannelRequest(r *http.Request) (channel string, query url.Values, no *refusal) {

@@ -112,3 +112,25 @@ func TestBadQuestionsAboutAChannelAreRefused(t *testing.T) {
 		}
 	}
 }
+
+func TestPresenceCountsStreamsAndPollsOfAChannelAndItsPatterns(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPod(t)
+		_, leave := p.get(t, "channels=room.1,a")
+		_, leaveToo := p.get(t, "channels=room.*,room.1")
+		_, leavePoll := p.get(t, "channels=room.1&wait=25&cursor=earliest")
+		for channel, want := range map[string]string{"room.1": "3", "room.2": "1", "b": "0"} {
+			_, body := p.question(t, "GET", channel+"/presence")
+			if body != `{"channel":"`+channel+`","count":`+want+`,"asOf":946684800000}` {
+				t.Errorf("%s: %s, want %s", channel, body, want)
+			}
+			decodeShape[any](t, "presence", body)
+		}
+		leave()
+		leaveToo()
+		leavePoll()
+		if _, body := p.question(t, "GET", "room.1/presence"); !strings.Contains(body, `"count":0`) {
+			t.Error(body)
+		}
+	})
+}

@@ -34,6 +34,7 @@ func (r Routes) Handler() http.Handler {
 	events[http.MethodPost] = r.Publish
 	mux.Handle(Base+"/channels/{channel}/events", events)
 	mux.Handle(Base+"/channels/{channel}/last", withHead(http.HandlerFunc(r.History.Last)))
+	mux.Handle(Base+"/channels/{channel}/presence", withHead(http.HandlerFunc(r.History.Presence)))
 	mux.Handle(Base+"/sessions/{sid}", methods{
 		http.MethodPatch: http.HandlerFunc(r.Sessions.Patch), http.MethodDelete: http.HandlerFunc(r.Sessions.Delete),
 	})

@@ -233,13 +233,17 @@ func (l *loop) slice(g *group, subs *wire.SubSet, after, upto uint64, epoch stri
 
 // encode makes a block of events. Its first and last are theirs.
 func (l *loop) encode(g *group, events []wire.Element, epoch string) *block {
+	count, first, last := len(events), events[0].Seq, events[len(events)-1].Seq
+	if l.tuning.Coalesce {
+		events = wire.Coalesce(events)
+	}
 	size := 0
 	for i := range events {
 		size += len(events[i].JSON) + frameBytes
 	}
 	l.n.blocks++
 	return &block{
-		first: events[0].Seq, last: events[len(events)-1].Seq, events: len(events),
+		first: first, last: last, events: count,
 		bytes: wire.AppendFrame(make([]byte, 0, size), g.key.format, epoch, events...),
 	}
 }

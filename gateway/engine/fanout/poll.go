@@ -131,6 +131,9 @@ func (r *reader) answer(p Poll) *Answer {
 	}
 	a.More = r.cursor < to || len(r.past.sides) > 0
 	a.Cursor = r.f.at(r.cursor)
+	if r.f.tuning.Load().Coalesce {
+		a.Events = wire.Coalesce(a.Events)
+	}
 	for i := range r.resets {
 		a.Controls = append(a.Controls, Control{wire.ControlReset, &r.resets[i]})
 	}

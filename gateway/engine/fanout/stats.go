@@ -281,3 +281,16 @@ func (l *loop) shares(worst *SlowStats) float64 {
 	}
 	return sum
 }
+
+// Readers counts the streams and waiting polls that get a channel's events, in
+// O(groups that do).
+func (f *Fanout) Readers(channel string) (n int) {
+	for _, l := range f.loops {
+		l.call(func() {
+			for _, g := range l.routes.of(channel) {
+				n += len(g.members) + len(g.waiters)
+			}
+		})
+	}
+	return n
+}

@@ -49,6 +49,8 @@ type Tuning struct {
 	// Replay tells whether clients may resume. When it is off, a client that
 	// comes back with a position is told to reload what moved on meanwhile.
 	Replay bool
+	// Coalesce lets parts that belong together be delivered as one event.
+	Coalesce bool
 	// BufferSeconds is told to clients in sg.open: how long events are kept.
 	BufferSeconds int64
 }

@@ -21,16 +21,19 @@ type entry struct {
 	dataOff    uint32 // in the element; data goes on to the closing brace
 	typeOff    uint32 // in the element
 	typeLen    uint16
-	flags      uint16
+	flags      uint8
+	keyLen     uint8 // of the key that follows the element in the slab
 }
 
 const (
 	flagKind  = 3 // mask of the data kind
 	flagFlush = 4
+
+	coalesceShift = 3 // the way of coalescing is in the bits above
 )
 
-func flagsOf(r *wire.Record) uint16 {
-	f := uint16(r.Kind) & flagKind
+func flagsOf(r *wire.Record) uint8 {
+	f := uint8(r.Kind)&flagKind | uint8(r.Coalesce)<<coalesceShift
 	if r.Flush {
 		f |= flagFlush
 	}
@@ -151,5 +154,8 @@ func (r *Ring) element(c *chunk, i int) (wire.Element, error) {
 		Data:  json[en.dataOff : en.elementLen-1],
 		Kind:  wire.DataKind(en.flags & flagKind),
 		Flush: en.flags&flagFlush != 0,
+
+		Coalesce: wire.Coalescing(en.flags >> coalesceShift),
+		Key:      c.slab[en.off+en.elementLen : en.off+en.elementLen+uint32(en.keyLen)],
 	}, nil
 }

@@ -119,7 +119,7 @@ func (r *Ring) append(rec *wire.Record, now time.Duration) {
 	n := c.n.Load()
 	c.entries[n] = entry{
 		time: rec.Time, prev: ch.last.Load(), channel: ch.id,
-		off: uint32(c.used), elementLen: uint32(element),
+		off: uint32(c.used), elementLen: uint32(element - len(rec.Key)), keyLen: uint8(len(rec.Key)),
 		dataOff: uint32(at.DataOff), typeOff: uint32(at.TypeOff), typeLen: uint16(at.TypeLen),
 		flags: flagsOf(rec),
 	}
@@ -130,7 +130,7 @@ func (r *Ring) append(rec *wire.Record, now time.Duration) {
 	ch.last.Store(rec.Seq)
 }
 
-// encode writes the element of a record to the free end of the chunk that it
+// encode writes the element of a record, and its key after it, to the free end of the chunk that it
 // gives. It writes in place, but for the one in a chunk that opens a new one.
 func (r *Ring) encode(rec *wire.Record, now time.Duration) (c *chunk, elementBytes int, at wire.Layout) {
 	c = r.openChunk()
@@ -140,6 +140,7 @@ func (r *Ring) encode(rec *wire.Record, now time.Duration) (c *chunk, elementByt
 		free = c.slab[c.used:c.used]
 	}
 	element, at := wire.AppendElement(free, r.epoch, rec)
+	element = append(element, rec.Key...)
 	if usable && len(element) <= cap(free) {
 		return c, len(element), at
 	}

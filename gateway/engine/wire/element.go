@@ -16,6 +16,10 @@ type Element struct {
 	Data    []byte // JSON value of data, or of data64 when Kind is Binary
 	Kind    DataKind
 	Flush   bool
+
+	Coalesce Coalescing
+	Key      []byte // of Coalesce; no part of JSON
+	Parts    int    // merged into this one; 0 = it is one event of the log
 }
 
 // Layout says where the parts of an encoded element are.
@@ -97,6 +101,6 @@ func ElementOf(epoch string, r *Record) Element {
 		Seq: r.Seq, Time: r.Time, Channel: r.Channel, JSON: b,
 		Type: b[at.TypeOff : at.TypeOff+at.TypeLen],
 		Data: b[at.DataOff : at.DataOff+at.DataLen],
-		Kind: r.Kind, Flush: r.Flush,
+		Kind: r.Kind, Flush: r.Flush, Coalesce: r.Coalesce, Key: []byte(r.Key),
 	}
 }

@@ -22,6 +22,10 @@ type Event struct {
 	Kind   DataKind
 	Time   int64 // milliseconds since 1970; 0 = the log sets it
 	Flush  bool  // close the batching window at once
+	// Coalesce says whether neighbours in the channel with the same Key may be
+	// delivered as one event. Key has at most 255 bytes.
+	Coalesce Coalescing
+	Key      string
 }
 
 // EventID is the id that subscribers and the ack show for the event at c.

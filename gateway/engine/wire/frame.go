@@ -62,6 +62,10 @@ func appendPlain(dst []byte, format Format, e *Element) []byte {
 	if e.Kind == Binary {
 		dst = append(dst, " b64"...)
 	}
+	if e.Parts > 0 {
+		dst = append(dst, " c="...)
+		dst = strconv.AppendInt(dst, int64(e.Parts), 10)
+	}
 	dst = append(dst, "\ndata: "...)
 	switch e.Kind {
 	case Text:

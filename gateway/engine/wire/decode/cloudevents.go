@@ -16,7 +16,7 @@ const specVersion = "1.0"
 // cloudEvent gathers the attributes of a CloudEvent while it is read. Other
 // attributes and extensions are not for this gateway and are passed over.
 type cloudEvent struct {
-	specVersion, id, source, typ, channel, contentType, flush string
+	specVersion, id, source, typ, channel, contentType, flush, coalesce, key string
 
 	hasData, hasData64 bool
 	data               []byte // raw JSON value
@@ -146,6 +146,10 @@ func (ce *cloudEvent) set(name, value []byte) *fault {
 		to = &ce.channel
 	case "datacontenttype":
 		to = &ce.contentType
+	case "sgcoalesce":
+		to = &ce.coalesce
+	case "sgkey":
+		to = &ce.key
 	case "sgflush":
 		if b := string(value); b == "true" || b == "false" {
 			ce.flush = b
@@ -184,8 +188,33 @@ func (ce *cloudEvent) event() (wire.Event, *fault) {
 		return wire.Event{}, &fault{InvalidEvent, "sgflush must be true or false"}
 	}
 	e := wire.Event{Channel: ce.channel, ID: ce.id, Type: ce.typ, Source: ce.source, Flush: ce.flush == "true"}
+	if f := ce.setCoalescing(&e); f != nil {
+		return wire.Event{}, f
+	}
 	return e, checkEvent(&e)
 }
+
+// setCoalescing reads the extensions that let parts be delivered as one event.
+func (ce *cloudEvent) setCoalescing(e *wire.Event) *fault {
+	switch ce.coalesce {
+	case "":
+		return nil
+	case "concat":
+		e.Coalesce = wire.Concat
+	case "last":
+		e.Coalesce = wire.Newest
+	default:
+		return &fault{InvalidEvent, "sgcoalesce must be concat or last"}
+	}
+	if ce.key == "" || len(ce.key) > maxCoalesceKeyBytes {
+		return &fault{InvalidEvent, fmt.Sprintf("sgkey must have 1 to %d bytes with sgcoalesce", maxCoalesceKeyBytes)}
+	}
+	e.Key = ce.key
+	return nil
+}
+
+// maxCoalesceKeyBytes bounds sgkey, which the log keeps.
+const maxCoalesceKeyBytes = 128
 
 func (ce *cloudEvent) setData(e *wire.Event) *fault {
 	media := mediaType(ce.contentType)
@@ -229,6 +258,7 @@ func binaryEvent(r *Request) (wire.Event, *fault) {
 	}{
 		{"Specversion", &ce.specVersion}, {"Id", &ce.id}, {"Source", &ce.source},
 		{"Type", &ce.typ}, {"Channel", &ce.channel}, {"Sgflush", &ce.flush},
+		{"Sgcoalesce", &ce.coalesce}, {"Sgkey", &ce.key},
 	} {
 		values := r.Header["Ce-"+attribute.name]
 		if len(values) > 1 {

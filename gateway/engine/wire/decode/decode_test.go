@@ -175,6 +175,9 @@ func TestBadRequestsAreRefusedWhole(t *testing.T) {
 		{"both kinds of data", decode.Request{Header: typed(structured), Body: cloudEvent(`,"data":1,"data_base64":""`)}, decode.InvalidEvent, []int{0}},
 		{"base64 that is none", decode.Request{Header: typed(structured), Body: cloudEvent(`,"data_base64":"-"`)}, decode.InvalidEvent, []int{0}},
 		{"base64 of broken JSON", decode.Request{Header: typed(structured), Body: cloudEvent(`,"datacontenttype":"application/json","data_base64":"ew=="`)}, decode.InvalidJSON, []int{0}},
+		{"a way of coalescing that is none", decode.Request{Header: typed(structured), Body: cloudEvent(`,"sgcoalesce":"join","sgkey":"k"`)}, decode.InvalidEvent, []int{0}},
+		{"coalescing without a key", decode.Request{Header: typed(structured), Body: cloudEvent(`,"sgcoalesce":"last"`)}, decode.InvalidEvent, []int{0}},
+		{"a key of 129 bytes", decode.Request{Header: typed(structured), Body: cloudEvent(`,"sgcoalesce":"last","sgkey":"` + strings.Repeat("k", 129) + `"`)}, decode.InvalidEvent, []int{0}},
 		{"a flush that is neither", decode.Request{Header: typed(structured), Body: cloudEvent(`,"sgflush":"yes"`)}, decode.InvalidEvent, []int{0}},
 		{"data above 64 KiB", decode.Request{Header: typed(structured), Body: cloudEvent(`,"data":"` + big + `"`)}, decode.EventTooLarge, []int{0}},
 		{"binary data above 64 KiB", decode.Request{Plain: true, Channel: "a", Body: []byte(big)}, decode.EventTooLarge, []int{0}},
@@ -246,5 +249,17 @@ func TestARequestMayBoundEventsOtherwise(t *testing.T) {
 	var bad *decode.Error
 	if _, err := decode.Events(lines); !errors.As(err, &bad) || len(bad.Items) != 2 || bad.Items[0].Index != 1 {
 		t.Errorf("got %v, want both large events named", err)
+	}
+}
+
+func TestTokensNameTheirWayAndKey(t *testing.T) {
+	for _, r := range []decode.Request{
+		{Header: typed(structured), Body: cloudEvent(`,"sgcoalesce":"concat","sgkey":"m 1"`)},
+		{Header: typed("", "Ce-Specversion", "1.0", "Ce-Id", "1", "Ce-Source", "s", "Ce-Type", "t", "Ce-Channel", "a", "Ce-Sgcoalesce", "concat", "Ce-Sgkey", "m%201")},
+	} {
+		events, err := decode.Events(r)
+		if err != nil || len(events) != 1 || events[0].Coalesce != wire.Concat || events[0].Key != "m 1" {
+			t.Errorf("%+v, %v", events, err)
+		}
 	}
 }
