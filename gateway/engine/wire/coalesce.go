@@ -91,12 +91,13 @@ func merge(batch []Element, run []int) Element {
 	} else {
 		json = append(json, e.Data...)
 	}
-	e.Data = json[from:]
+	to := len(json)
 	e.Parts = len(run)
 	json = append(json, `,"n":`...)
 	json = strconv.AppendInt(json, int64(e.Parts), 10)
 	json = append(json, `,"first":`...)
 	json = strconv.AppendUint(json, batch[run[0]].Seq, 10)
-	e.Data, e.JSON = json[from:from+len(e.Data)], append(json, '}')
+	json = append(json, '}')
+	e.Data, e.JSON = json[from:to], json
 	return e
 }
