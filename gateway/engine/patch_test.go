@@ -159,3 +159,61 @@ func TestAPatchReplaysWhatItAddsWithoutAnIDAndMarksThePlace(t *testing.T) {
 		}
 	})
 }
+
+func TestWhatAPatchAddsBeginsWhereTheStreamIs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, 1)
+		stream, err := r.Open(engine.Request{Subs: subs(t, "a"), Format: wire.Envelope, Identity: engine.Identity{SID: "s"}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		c := client{stream: stream}
+		stream.Start(&c)
+		r.publish("b", "1", "2", "3") // before it is added
+		patched, err := r.Patch("s", engine.Patch{Add: []string{"b"}})
+		if err != nil || patched.Effective.Seq != 3 {
+			t.Fatalf("%+v, %v", patched, err)
+		}
+		synctest.Wait()
+		if text := show(c.got()); strings.Contains(text, `"channel":"b"`) {
+			t.Errorf("events from before the change:\n%s", text)
+		}
+	})
+}
+
+func TestAPatchInMidReplayKeepsWhatWasReset(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, 1)
+		r.publish("a", "1")
+		time.Sleep(6 * time.Minute)
+		r.Evict()
+		r.publish("b", "2")
+		r.publish("a", "3") // not after what the reset names
+		r.publish("b", "4")
+		stream, err := r.Open(engine.Request{Subs: subs(t, "a", "b"), Format: wire.Envelope, Position: at(0), Identity: engine.Identity{SID: "s"}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		c := client{stream: stream}
+		c.block()
+		stream.Start(&c)
+		if _, err := r.Patch("s", engine.Patch{Add: []string{"c"}}); err != nil {
+			t.Fatal(err)
+		}
+		c.unblock()
+		synctest.Wait()
+		var seqs []string
+		resets := 0
+		for _, f := range c.got() {
+			if f.event == "sg.reset" {
+				resets++
+			}
+			if f.event == "" && f.data != "" {
+				seqs = append(seqs, f.id)
+			}
+		}
+		if got := strings.Join(seqs, " "); got != "k3f9x2.2 k3f9x2.4" || resets != 1 {
+			t.Errorf("got %s, %d resets", got, resets)
+		}
+	})
+}

@@ -99,3 +99,21 @@ func TestFlagsThatActOnTheEngineChangeItsTuning(t *testing.T) {
 		t.Errorf("tuning %+v", tuning)
 	}
 }
+
+func TestSSEOffSendsStreamsAwayForAWhileAndLeavesPollsAlone(t *testing.T) {
+	s := newFlagSet(nil, 1, []config.Feature{{Name: "sse", Mode: config.Disabled}})
+	if _, end := s.of(engine.Identity{SID: "s", Poll: true}); end != nil {
+		t.Errorf("a poll is ended: %+v", end)
+	}
+	least, most := int64(1<<62), int64(0)
+	for i := range 1000 {
+		_, end := s.of(engine.Identity{SID: fmt.Sprint(i)})
+		if end == nil || end.Reason != "flag-off" || end.Status != 503 || end.RetryMs == nil {
+			t.Fatalf("end %+v", end)
+		}
+		least, most = min(least, *end.RetryMs), max(most, *end.RetryMs)
+	}
+	if least < 30000 || most > 60000 || most-least < 25000 {
+		t.Errorf("clients come back after %d to %d ms", least, most)
+	}
+}
