@@ -57,6 +57,7 @@ func bounds() []bound {
 		with(between("limits.maxEventBytes", int64(63), int64(64), "1Mi", int64(1<<20+1)), nil, fields{"batching.maxBytes": "1Mi"}),
 		with(number("limits.connect.perSecond", 1, 100000), nil, fields{"limits.connect.burst": int64(100000)}),
 		with(number("limits.connect.burst", 1, 200000), fields{"limits.connect.perSecond": int64(1)}, nil),
+		between("compression.minBytes", int64(-1), int64(0), "1Mi", int64(1<<20+1)),
 	}
 }
 

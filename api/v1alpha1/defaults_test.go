@@ -1,6 +1,7 @@
 package v1alpha1_test
 
 import (
+	"fmt"
 	"reflect"
 	"strings"
 	"testing"
@@ -45,7 +46,8 @@ func TestAnEmptySpecIsStoredWithEveryDefault(t *testing.T) {
 			"maxPerPod": int64(10000), "maxSubscriptions": int64(100), "maxPatterns": int64(32),
 			"heartbeat": "15s", "writeTimeout": "30s", "maxAge": "2h", "longPollTimeout": "25s", "retry": "3s", "retryJitterPercent": int64(50),
 		},
-		"limits": map[string]any{"maxEventBytes": "64Ki", "connect": map[string]any{"perSecond": int64(2000), "burst": int64(10000)}},
+		"limits":      map[string]any{"maxEventBytes": "64Ki", "connect": map[string]any{"perSecond": int64(2000), "burst": int64(10000)}},
+		"compression": map[string]any{"mode": "Auto", "level": "Fastest", "minBytes": "256"},
 	}
 	if diff := cmp.Diff(want, stored(t)); diff != "" {
 		t.Error(diff)
@@ -135,8 +137,13 @@ func neutral(t *testing.T, v reflect.Value) any {
 	case resource.Quantity:
 		return x.Value()
 	}
-	if v.CanInt() {
+	switch {
+	case v.CanInt():
 		return v.Int()
+	case v.Kind() == reflect.Slice && v.IsNil():
+		return int64(0)
+	case v.Kind() == reflect.Slice:
+		return fmt.Sprint(v.Interface())
 	}
 	return v.String()
 }

@@ -212,6 +212,83 @@ type Connections struct {
 	RetryJitterPercent *int32 `json:"retryJitterPercent,omitempty"`
 }
 
+// CompressionMode says who gets compressed streams.
+//
+// +kubebuilder:validation:Enum=Auto;Disabled
+type CompressionMode string
+
+// Values of CompressionMode.
+const (
+	// CompressionAuto compresses for every client that takes it.
+	CompressionAuto CompressionMode = "Auto"
+	// CompressionDisabled compresses for nobody.
+	CompressionDisabled CompressionMode = "Disabled"
+)
+
+// CompressionLevel trades time for size.
+//
+// +kubebuilder:validation:Enum=Fastest;Default;Best
+type CompressionLevel string
+
+// Values of CompressionLevel.
+const (
+	// CompressionFastest takes the least time.
+	CompressionFastest CompressionLevel = "Fastest"
+	// CompressionDefault is about 7 % smaller, in 1.5 times the time.
+	CompressionDefault CompressionLevel = "Default"
+	// CompressionBest is about 10 % smaller, in twice the time.
+	CompressionBest CompressionLevel = "Best"
+)
+
+// ChannelPattern selects channels: segments separated by dots, where * stands
+// for one segment and a last > for one or more.
+//
+// +kubebuilder:validation:MinLength=1
+// +kubebuilder:validation:MaxLength=200
+// +kubebuilder:validation:Pattern=`^([A-Za-z0-9_:@-]{1,64}|\*)(\.([A-Za-z0-9_:@-]{1,64}|\*)){0,11}(\.>)?$|^>$`
+type ChannelPattern string
+
+// Compression says how gzip is made.
+type Compression struct {
+	// mode Auto (default) compresses for every client that takes gzip, by
+	// Accept-Encoding and the query parameter compress; Disabled for nobody.
+	// Effect: hot, for new streams.
+	// +streamgateway:class=hot
+	// +kubebuilder:default=Auto
+	// +optional
+	Mode CompressionMode `json:"mode,omitempty"`
+
+	// level is Fastest (default), Default (about 7 % smaller, 1.5 times the
+	// time) or Best (about 10 % smaller, twice the time). A batch is compressed
+	// once for all clients with the same subscriptions. Effect: hot.
+	// +streamgateway:class=hot
+	// +kubebuilder:default=Fastest
+	// +optional
+	Level CompressionLevel `json:"level,omitempty"`
+
+	// minBytes is the size of a batch, in bytes, below which it is sent
+	// uncompressed to clients that did not have the batches just before it: a
+	// quantity such as 256 or 1Ki. To others it is compressed by referring to
+	// those, which pays for small batches too. Default 256; 0 to 1Mi. Effect:
+	// hot.
+	// +streamgateway:class=hot
+	// +kubebuilder:default="256"
+	// +kubebuilder:validation:XValidation:rule="quantity(string(self)).compareTo(quantity('0')) >= 0 && quantity(string(self)).compareTo(quantity('1Mi')) <= 0",message="must be between 0 and 1Mi"
+	// +optional
+	MinBytes *resource.Quantity `json:"minBytes,omitempty"`
+
+	// excludeChannels are patterns of channels whose events are never
+	// compressed and never referred to, so that the length of what is sent
+	// tells nothing about them: for secrets beside text that others choose. 1
+	// to 64 patterns. Effect: hot.
+	// +streamgateway:class=hot
+	// +listType=set
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=64
+	// +optional
+	ExcludeChannels []ChannelPattern `json:"excludeChannels,omitempty"`
+}
+
 // FeatureMode says who has a feature.
 //
 // +kubebuilder:validation:Enum=Enabled;Disabled;Percent

@@ -46,6 +46,10 @@ func TestRulesRefuseContradictionsOnTheFieldToChange(t *testing.T) {
 			fields{"gateway.resources.claims": []any{map[string]any{"name": "gpu"}}},
 			"spec.gateway.resources.claims", "gateway.resources.claims is not supported: gateway pods have no resource claims; remove it",
 		},
+		"a pattern that selects no channel": {
+			fields{"compression.excludeChannels": []any{"secrets.>", "a.>.b"}},
+			"spec.compression.excludeChannels[1]", "should match",
+		},
 		"the admin port as listener port": {
 			fields{"listener.port": int64(9090)},
 			"spec.listener.port", "listener.port must not be 9090, which is the admin port of the pods",

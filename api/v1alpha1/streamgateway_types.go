@@ -130,6 +130,13 @@ type StreamGatewaySpec struct {
 	// +optional
 	Limits *Limits `json:"limits,omitempty"`
 
+	// compression says how gzip is made for clients that take it. A batch is
+	// compressed once for all of them, and may refer to the batches before it.
+	// Every field is hot.
+	// +kubebuilder:default={}
+	// +optional
+	Compression *Compression `json:"compression,omitempty"`
+
 	// features are flags that browsers receive in their running stream: a
 	// change is pushed as an event, without a reconnect. Names that the gateway
 	// does not know are handed to the page untouched. At most 32. Effect: hot.

@@ -36,6 +36,7 @@ func Hot(spec *v1alpha1.StreamGatewaySpec) (config.Hot, error) {
 		MaxEventBytes: quantity(spec.Limits.MaxEventBytes),
 		Connect:       config.Connect{PerSecond: int(spec.Limits.Connect.PerSecond), Burst: int(spec.Limits.Connect.Burst)},
 	}
+	hot.Compression = compression(spec.Compression)
 	for _, f := range spec.Features {
 		hot.Features = append(hot.Features, feature(f))
 	}
@@ -55,6 +56,14 @@ func connections(c *v1alpha1.Connections, d *durations) config.Connections {
 		Retry:              d.parse("connections.retry", c.Retry),
 		RetryJitterPercent: number(c.RetryJitterPercent),
 	}
+}
+
+func compression(c *v1alpha1.Compression) config.Compression {
+	out := config.Compression{Mode: string(c.Mode), Level: string(c.Level), MinBytes: quantity(c.MinBytes)}
+	for _, p := range c.ExcludeChannels {
+		out.ExcludeChannels = append(out.ExcludeChannels, string(p))
+	}
+	return out
 }
 
 func feature(f v1alpha1.Feature) config.Feature {

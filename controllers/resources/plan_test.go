@@ -95,6 +95,8 @@ func alter(t *testing.T, f reflect.Value) {
 		*v = ptr.To(resource.MustParse("1234567"))
 	case *[]v1alpha1.Feature:
 		*v = append(*v, v1alpha1.Feature{Name: "added", Mode: v1alpha1.FeaturePercent, Percent: ptr.To(int32(7)), StickyBy: v1alpha1.StickyBySession})
+	case *[]v1alpha1.ChannelPattern:
+		*v = append(*v, "added.>")
 	case *[]v1alpha1.SecretReference:
 		*v = append(*v, v1alpha1.SecretReference{Name: "added"})
 	case **corev1.ResourceRequirements:
@@ -169,10 +171,10 @@ func TestEveryHotFieldReachesTheRenderedConfig(t *testing.T) {
 			}
 			before := group(base, typeName).FieldByName(name)
 			after := group(hot, typeName).FieldByName(name)
-			if want := translated(section(sg, typeName).FieldByName(name)); !after.IsValid() || after.Interface() != want {
+			if want := translated(section(sg, typeName).FieldByName(name)); !after.IsValid() || !reflect.DeepEqual(after.Interface(), want) {
 				t.Errorf("config has %v, want %v", after, want)
 			}
-			if after.IsValid() && after.Interface() == before.Interface() {
+			if after.IsValid() && reflect.DeepEqual(after.Interface(), before.Interface()) {
 				t.Errorf("config still has the default %v", before)
 			}
 		})
@@ -191,6 +193,12 @@ func group(hot config.Hot, name string) reflect.Value {
 // from its type alone.
 func translated(f reflect.Value) any {
 	switch v := f.Interface().(type) {
+	case []v1alpha1.ChannelPattern:
+		var patterns []string
+		for _, p := range v {
+			patterns = append(patterns, string(p))
+		}
+		return patterns
 	case int32:
 		return int(v)
 	case *int32:

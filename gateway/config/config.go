@@ -56,8 +56,9 @@ func Default() (Cold, Hot) {
 			Heartbeat: 15 * time.Second, WriteTimeout: 30 * time.Second, MaxAge: 2 * time.Hour,
 			LongPollTimeout: 25 * time.Second, Retry: 3 * time.Second, RetryJitterPercent: 50,
 		},
-		Limits:     Limits{MaxEventBytes: 64 << 10, Connect: Connect{PerSecond: 2000, Burst: 10000}},
-		Publishers: Publishers{Mode: ModeKubernetes, Audiences: []string{"streamgateway.io"}, CacheTTL: 10 * time.Second},
+		Compression: Compression{Mode: Auto, Level: LevelFastest, MinBytes: 256},
+		Limits:      Limits{MaxEventBytes: 64 << 10, Connect: Connect{PerSecond: 2000, Burst: 10000}},
+		Publishers:  Publishers{Mode: ModeKubernetes, Audiences: []string{"streamgateway.io"}, CacheTTL: 10 * time.Second},
 	}
 	return cold, hot
 }

@@ -12,6 +12,7 @@ type Hot struct {
 	Replay      Replay      `json:"replay"`
 	Connections Connections `json:"connections"`
 	Limits      Limits      `json:"limits"`
+	Compression Compression `json:"compression"`
 	Publishers  Publishers  `json:"publishers"`
 	Features    []Feature   `json:"features,omitempty"`
 }
@@ -72,6 +73,25 @@ type Connect struct {
 	PerSecond int `json:"perSecond"` // streams
 	Burst     int `json:"burst"`     // streams
 }
+
+// Compression says how gzip is made for clients that take it. Mode acts on
+// streams that are opened from then on, the rest on the next batch.
+type Compression struct {
+	Mode            string   `json:"mode"`                      // Auto or Disabled
+	Level           string   `json:"level"`                     // one of the Level constants
+	MinBytes        int64    `json:"minBytes"`                  // bytes; smaller batches are compressed only by referring to those before
+	ExcludeChannels []string `json:"excludeChannels,omitempty"` // patterns of channels that are never compressed
+}
+
+// Auto compresses for every client that takes it.
+const Auto = "Auto"
+
+// What compression costs and saves.
+const (
+	LevelFastest = "Fastest"
+	LevelDefault = "Default"
+	LevelBest    = "Best"
+)
 
 // Publishers says who may publish.
 type Publishers struct {

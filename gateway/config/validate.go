@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -61,6 +62,10 @@ const (
 	maxFeatures       = 64
 	maxFeatureName    = 63 // bytes
 	maxAudiences      = 8
+	maxExcluded       = 64
+	maxChannel        = 200 // bytes
+	maxSegment        = 64  // bytes
+	maxSegments       = 12
 )
 
 func (c *check) hot(path string, h Hot) {
@@ -69,6 +74,7 @@ func (c *check) hot(path string, h Hot) {
 	c.replay(path+"replay.", h.Replay)
 	c.connections(path+"connections.", h.Connections)
 	c.limits(path+"limits.", h.Limits)
+	c.compression(path+"compression.", h.Compression)
 	c.publishers(path+"publishers.", h.Publishers)
 	c.features(path+"features", h.Features)
 	if h.Batching.Window >= h.Connections.Heartbeat {
@@ -124,6 +130,45 @@ func (c *check) limits(path string, l Limits) {
 	within(c, path+"maxEventBytes", l.MaxEventBytes, 1, maxEventBytes, "bytes of one event's data; 65536 is the default")
 	within(c, path+"connect.perSecond", l.Connect.PerSecond, 1, maxConnections, "new streams; 2000 is the default")
 	within(c, path+"connect.burst", l.Connect.Burst, 1, maxConnections, "new streams at once; 10000 is the default")
+}
+
+func (c *check) compression(path string, z Compression) {
+	oneOf(c, path+"mode", z.Mode, Auto, Disabled)
+	oneOf(c, path+"level", z.Level, LevelFastest, LevelDefault, LevelBest)
+	within(c, path+"minBytes", z.MinBytes, 0, 64<<20, "bytes of one batch; 256 is the default")
+	within(c, path+"excludeChannels", len(z.ExcludeChannels), 0, maxExcluded, "patterns")
+	for i, p := range z.ExcludeChannels {
+		if !channelPattern(p) {
+			c.fail(fmt.Sprintf("%sexcludeChannels[%d]", path, i), p, "is not a channel or pattern",
+				"write it like secrets.>, or payroll.*.slips")
+		}
+	}
+}
+
+// channelPattern tells whether text can select a channel: segments of letters,
+// digits, '_', '-', ':' and '@', or '*', the last one perhaps '>'.
+func channelPattern(text string) bool {
+	segments := strings.Split(text, ".")
+	if len(text) > maxChannel || len(segments) > maxSegments {
+		return false
+	}
+	for i, s := range segments {
+		if s == "*" || s == ">" && i == len(segments)-1 {
+			continue
+		}
+		if s == "" || len(s) > maxSegment || strings.ContainsFunc(s, notOfSegment) {
+			return false
+		}
+	}
+	return true
+}
+
+func notOfSegment(r rune) bool {
+	switch {
+	case 'a' <= r && r <= 'z', 'A' <= r && r <= 'Z', '0' <= r && r <= '9', strings.ContainsRune("_-:@", r):
+		return false
+	}
+	return true
 }
 
 func (c *check) publishers(path string, p Publishers) {

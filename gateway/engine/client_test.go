@@ -2,7 +2,10 @@ package engine_test
 
 import (
 	"bytes"
+	"compress/gzip"
+	"errors"
 	"fmt"
+	"io"
 	"strings"
 	"sync"
 	"time"
@@ -24,6 +27,9 @@ type client struct {
 	writes []write
 	closed time.Time   // when; zero = open
 	last   wire.Cursor // as EventSource would send it
+	packed []byte      // of a gzip stream, all so far
+	read   int         // bytes of it in plain
+	whole  bool        // it is complete
 }
 
 // frame is one event as a parser by the standard sees it, plus comments.
@@ -55,7 +61,7 @@ func (c *client) TryWrite(b []byte) (n int, blocked bool, err error) {
 	}
 	if n > 0 {
 		c.writes = append(c.writes, write{time.Now(), n})
-		c.parse(b[:n])
+		c.parse(c.unpack(b[:n]))
 	}
 	return n, blocked, nil
 }
@@ -66,7 +72,36 @@ func (c *client) Close() {
 	if !c.closed.IsZero() {
 		panic("closed twice")
 	}
+	if n := len(c.frames); n > 0 && c.frames[n-1].event == wire.ControlEnd && c.stream.Gzip() && !c.whole {
+		panic("an orderly end without the end of the gzip member")
+	}
 	c.closed = time.Now()
+}
+
+// unpack gives the plain text of bytes as they come. All of a gzip stream is
+// decoded anew each time, so that nothing of the decoder is taken on trust: what
+// was written must be readable at once, and the end must fit the whole.
+func (c *client) unpack(b []byte) []byte {
+	if !c.stream.Gzip() {
+		return b
+	}
+	if c.whole {
+		panic("bytes after the end of the gzip member")
+	}
+	c.packed = append(c.packed, b...)
+	z, err := gzip.NewReader(bytes.NewReader(c.packed))
+	if err != nil {
+		return nil // not even the header
+	}
+	z.Multistream(false)
+	text, err := io.ReadAll(z)
+	if err != nil && !errors.Is(err, io.ErrUnexpectedEOF) {
+		panic(fmt.Sprintf("damaged after %d bytes: %v", len(text), err))
+	}
+	c.whole = err == nil
+	news := text[c.read:]
+	c.read = len(text)
+	return news
 }
 
 // block makes the client take nothing; unblock ends that.

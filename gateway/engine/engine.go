@@ -76,6 +76,7 @@ type Tuning struct {
 	Replay      ring.Replay
 	Connections fanout.Connections
 	Coalesce    bool // let parts that belong together be delivered as one event
+	Compression fanout.Compression
 }
 
 // Stats counts since the start, except where a field says it is a state.
@@ -111,7 +112,7 @@ func New(o Options, t Tuning) *Engine {
 // fanout is the part of the tuning that streams run by.
 func (t Tuning) fanout() fanout.Tuning {
 	return fanout.Tuning{
-		Batching: t.Batching, Queue: t.Queue, Connections: t.Connections,
+		Batching: t.Batching, Queue: t.Queue, Connections: t.Connections, Compression: t.Compression,
 		Coalesce: t.Coalesce,
 		Replay:   t.Replay.Mode != replayDisabled, BufferSeconds: int64(t.Replay.TTL.Seconds()),
 	}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/streamgateway/streamgateway/gateway/engine"
+	"github.com/streamgateway/streamgateway/gateway/engine/deflate"
 	"github.com/streamgateway/streamgateway/gateway/engine/fanout"
 	"github.com/streamgateway/streamgateway/gateway/engine/ring"
 	"github.com/streamgateway/streamgateway/gateway/engine/wire"
@@ -25,6 +26,7 @@ func tuning() engine.Tuning {
 			Heartbeat: 15 * time.Second, WriteTimeout: 30 * time.Second, MaxAge: 2 * time.Hour,
 			Retry: 3 * time.Second, RetryJitterPercent: 50,
 		},
+		Compression: fanout.Compression{Mode: "Auto", Level: deflate.Fastest, MinBytes: 256},
 	}
 }
 

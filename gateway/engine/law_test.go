@@ -14,6 +14,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/streamgateway/streamgateway/gateway/engine"
+	"github.com/streamgateway/streamgateway/gateway/engine/deflate"
 	"github.com/streamgateway/streamgateway/gateway/engine/fanout"
 	"github.com/streamgateway/streamgateway/gateway/engine/wire"
 )
@@ -78,6 +79,7 @@ func newWorld(rt *rapid.T) *world {
 		tun.Replay.MaxBytes = 64 << 10
 		tun.Queue.MaxEvents = rapid.IntRange(3, 60).Draw(rt, "maxEvents")
 		tun.Queue.SlowConsumerPolicy = drawPolicy(rt)
+		tun.Compression = drawCompression(rt)
 	})
 	return &world{rig: e}
 }
@@ -122,6 +124,7 @@ func (w *world) open(rt *rapid.T) {
 	case "any":
 		q.Position = at(rapid.Uint64Range(0, uint64(len(w.log))).Draw(rt, "seq"))
 	}
+	q.Gzip = rapid.Bool().Draw(rt, "gzip")
 	stream, err := w.rig.Open(q)
 	if err != nil {
 		rt.Fatal(err)
@@ -203,7 +206,17 @@ func (w *world) tune(rt *rapid.T) {
 	tun.Batching.MaxEvents = rapid.IntRange(1, 200).Draw(rt, "batch")
 	tun.Queue.MaxEvents = rapid.IntRange(3, 60).Draw(rt, "maxEvents")
 	tun.Queue.SlowConsumerPolicy = drawPolicy(rt)
+	tun.Compression = drawCompression(rt)
 	w.rig.Tune(tun)
+}
+
+func drawCompression(rt *rapid.T) fanout.Compression {
+	return fanout.Compression{
+		Mode:            rapid.SampledFrom([]string{"Auto", fanout.ModeDisabled}).Draw(rt, "mode"),
+		Level:           rapid.SampledFrom([]string{deflate.Fastest, deflate.Fastest, deflate.Default, deflate.Best}).Draw(rt, "level"),
+		MinBytes:        rapid.Int64Range(0, 400).Draw(rt, "minBytes"),
+		ExcludeChannels: rapid.SampledFrom([][]string{nil, nil, {"b"}, {"c.>"}}).Draw(rt, "exclude"),
+	}
 }
 
 func (w *world) flags(*rapid.T) {

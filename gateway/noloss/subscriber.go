@@ -65,6 +65,9 @@ type gapClaim struct {
 // run reads until ctx ends. Only a refusal that coming back cannot help is an error.
 func (s *subscriber) run(ctx context.Context) error {
 	address := StreamURL(s.options.URL, s.patterns, s.format)
+	if s.index < s.options.Slow {
+		address += "&compress=off" // what a run publishes shrinks so much that no queue would ever fill
+	}
 	for ctx.Err() == nil {
 		stream, err := Open(ctx, s.options.Client, address, s.lastID)
 		wait := time.Duration(s.rand.Int64N(int64(s.options.Away)))

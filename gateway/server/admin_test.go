@@ -74,7 +74,7 @@ func TestPrometheusMetricsFollowTheRulesAndHoldNoChannel(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{`sg_connections{encoding="identity",transport="sse"} 1`, `sg_events_published_total{durability="memory"} 1`,
+	for _, want := range []string{`sg_connections{encoding="gzip",transport="sse"} 1`, `sg_events_published_total{durability="memory"} 1`,
 		`sg_publish_to_write_seconds_count 1`, `sg_publish_to_write_seconds_bucket{le="0.512"} 1`, `sg_publish_ack_seconds_count{broker="memory"} 1`,
 		`sg_build_info{version="test"} 1`, "go_goroutines", `sg_flag_info{flag="replay",state="on"} 1`} {
 		if !strings.Contains(string(body), want) {

@@ -147,6 +147,7 @@ func tuningOf(hot config.Hot, flags *flagSet) engine.Tuning {
 		Queue:       fanout.Queue(hot.Queue),
 		Replay:      ring.Replay(hot.Replay),
 		Connections: fanout.Connections(hot.Connections),
+		Compression: fanout.Compression(hot.Compression),
 	}
 	t.Coalesce = !flags.off(flagCoalesce)
 	if flags.off(flagBatching) {

@@ -7,11 +7,12 @@ import (
 
 	"github.com/streamgateway/streamgateway/gateway/config"
 	"github.com/streamgateway/streamgateway/gateway/engine"
+	"github.com/streamgateway/streamgateway/gateway/engine/fanout"
 	"github.com/streamgateway/streamgateway/gateway/engine/wire"
 )
 
-// Flags that this gateway acts on itself; all are on unless they are switched
-// off. Other names are handed to browsers untouched.
+// Flags that this gateway acts on itself, and fanout.FlagCompression; all are on
+// unless they are switched off. Other names are handed to browsers untouched.
 const (
 	flagSSE           = "sse"           // off: streams end, clients go on by long-poll
 	flagUnifiedStream = "unifiedStream" // off: streams end, pages use their own fallback
@@ -40,7 +41,7 @@ func newFlagSet(before *flagSet, serial int64, features []config.Feature) *flagS
 		revision = max(serial, before.revision+1)
 	}
 	s := &flagSet{revision: revision, features: slices.Clone(features),
-		all: map[string]bool{flagSSE: true, flagUnifiedStream: true, flagBatching: true, flagReplay: true, flagCoalesce: true}}
+		all: map[string]bool{flagSSE: true, flagUnifiedStream: true, flagBatching: true, flagReplay: true, flagCoalesce: true, fanout.FlagCompression: true}}
 	for _, f := range features {
 		if f.Mode == config.Percent {
 			s.percent = append(s.percent, f)

@@ -11,7 +11,7 @@ import (
 func TestBuiltInFlagsAreOnAndUnknownOnesAreHandedThrough(t *testing.T) {
 	s := newFlagSet(nil, 4, []config.Feature{{Name: "newChart", Mode: config.Enabled}, {Name: "oldChart", Mode: config.Disabled}, {Name: "batching", Mode: config.Disabled}})
 	flags, end := s.of(engine.Identity{SID: "1"})
-	if got := fmt.Sprint(flags); end != nil || got != "map[batching:false coalesce:true newChart:true oldChart:false replay:true sse:true unifiedStream:true]" {
+	if got := fmt.Sprint(flags); end != nil || got != "map[batching:false coalesce:true compression:true newChart:true oldChart:false replay:true sse:true unifiedStream:true]" {
 		t.Errorf("%s, end %v", got, end)
 	}
 	if !s.off("batching") || s.off("replay") {

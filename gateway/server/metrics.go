@@ -36,7 +36,7 @@ func (s *Server) fillStreams(m *transport.Metrics, stats engine.Stats) {
 	c.Active, c.Peak, c.Total = stats.Connections.Active, peak, stats.Connections.Opened
 	c.Rejected, c.Closed, c.Slow = rejected, stats.Connections.Closed, stats.Slow.Now
 	c.LongPoll = stats.Connections.Polls
-	c.ByEncoding.Identity = c.Active
+	c.ByEncoding.Identity, c.ByEncoding.Gzip = c.Active-stats.Connections.Gzip, stats.Connections.Gzip
 	u := &m.Subscriptions
 	u.Active, u.Channels = stats.Subscriptions.Active, stats.Subscriptions.Channels
 	u.Patterns, u.Groups = stats.Subscriptions.Patterns, stats.Subscriptions.Groups
@@ -73,7 +73,11 @@ func (s *Server) fillEvents(m *transport.Metrics, stats engine.Stats, now, past 
 	}
 	l.P50, l.P95, l.P99 = ms(minute, 0.5), ms(minute, 0.95), ms(minute, 0.99)
 	z := &m.Compression
-	z.RawBytes, z.SentBytes, z.Blocks, z.SharedWrites, z.Ratio = stats.Bytes.Raw, stats.Bytes.Sent, 0, stats.Bytes.Shared, 1
+	z.RawBytes, z.SentBytes, z.SharedWrites, z.Ratio = stats.Bytes.Raw, stats.Bytes.Sent, stats.Bytes.Shared, 1
+	z.Blocks = stats.Bytes.Compressed
+	if z.RawBytes > 0 {
+		z.Ratio = round(float64(z.SentBytes)/float64(z.RawBytes), 3)
+	}
 }
 
 func (s *Server) fillLog(m *transport.Metrics, stats engine.Stats) {
@@ -100,7 +104,7 @@ func (s *Server) fillHealth(m *transport.Metrics, stats engine.Stats) {
 	m.Flags.Values = flags.values()
 	// The shape names flags that nothing here acts on: what is not built is
 	// off.
-	for name, on := range map[string]bool{"compression": false, "zstd": false, "sharedConnection": false, "beacon": false} {
+	for name, on := range map[string]bool{"zstd": false, "sharedConnection": false, "beacon": false} {
 		if _, set := m.Flags.Values[name]; !set {
 			m.Flags.Values[name] = on
 		}

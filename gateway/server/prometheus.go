@@ -77,7 +77,9 @@ func (w writer) counter(name, help string, value uint64, labels ...string) {
 
 func (w writer) streams(stats engine.Stats, s *Server) {
 	refused := s.streams.Refused()
-	w.gauge("sg_connections", "Open streams.", float64(stats.Connections.Active), "transport", "sse", "encoding", "identity")
+	plain := stats.Connections.Active - stats.Connections.Gzip
+	w.gauge("sg_connections", "Open streams.", float64(plain), "transport", "sse", "encoding", "identity")
+	w.gauge("sg_connections", "Open streams.", float64(stats.Connections.Gzip), "transport", "sse", "encoding", "gzip")
 	w.counter("sg_connections_opened_total", "Streams opened.", stats.Connections.Opened, "transport", "sse")
 	for reason, n := range stats.Connections.Ended {
 		w.counter("sg_connections_closed_total", "Streams closed.", n, "reason", reason)
@@ -137,8 +139,17 @@ func (w writer) batches(stats engine.Stats) {
 	w.counter(name, help, stats.Batches.ByCount, "cause", "count")
 	w.counter(name, help, stats.Batches.ByBytes, "cause", "bytes")
 	w.counter(name, help, stats.Batches.ByFlush, "cause", "flush")
-	w.counter("sg_sent_bytes_total", "Bytes of events and controls sent.", stats.Bytes.Sent, "encoding", "identity")
-	w.counter("sg_raw_bytes_total", "Bytes of events and controls before compression.", stats.Bytes.Raw, "encoding", "identity")
+	w.bytes(stats.Bytes)
+}
+
+func (w writer) bytes(b fanout.ByteStats) {
+	const sent, sentHelp = "sg_sent_bytes_total", "Bytes of events and controls sent."
+	const raw, rawHelp = "sg_raw_bytes_total", "Bytes of events and controls before compression."
+	w.counter(sent, sentHelp, b.Sent-b.GzipSent, "encoding", "identity")
+	w.counter(sent, sentHelp, b.GzipSent, "encoding", "gzip")
+	w.counter(raw, rawHelp, b.Raw-b.GzipRaw, "encoding", "identity")
+	w.counter(raw, rawHelp, b.GzipRaw, "encoding", "gzip")
+	w.counter("sg_blocks_compressed_total", "Batches compressed; each is shared by the streams that need the same.", b.Compressed, "encoding", "gzip")
 }
 
 func (w writer) log(stats engine.Stats) {

@@ -68,6 +68,9 @@ func (s *Streams) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h := streamHeader(w)
 	h["SG-Session"] = []string{ask.SID}
 	h["SG-Cursor"] = []string{stream.Cursor().String()}
+	if stream.Gzip() {
+		h["Content-Encoding"] = []string{"gzip"}
+	}
 	sink := netio.NewHTTP(w)
 	stream.Start(sink)
 	if !sink.Serve(r.Context(), stream) {

@@ -49,6 +49,7 @@ func parseBody(body []byte, ask *streamRequest) (url.Values, *refusal) {
 		Limit    text              `json:"limit"`
 		Errors   text              `json:"errors"`
 		Pad      text              `json:"pad"`
+		Compress text              `json:"compress"`
 	}
 	if no := unmarshal(body, &members); no != nil {
 		return nil, no
@@ -56,7 +57,7 @@ func parseBody(body []byte, ask *streamRequest) (url.Values, *refusal) {
 	query := url.Values{"channels": members.Channels}
 	for name, value := range map[string]text{
 		"cursor": members.Cursor, "last": members.Last, "format": members.Format, "wait": members.Wait,
-		"limit": members.Limit, "errors": members.Errors, "pad": members.Pad,
+		"limit": members.Limit, "errors": members.Errors, "pad": members.Pad, "compress": members.Compress,
 	} {
 		if value != "" {
 			query.Set(name, string(value))

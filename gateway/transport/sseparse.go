@@ -55,6 +55,7 @@ func parseStream(w http.ResponseWriter, r *http.Request, c *Connections) (*strea
 	if no = parseRest(query, ask); no != nil {
 		return nil, no
 	}
+	ask.Gzip = query.Get("compress") != "off" && takesGzip(r.Header)
 	ask.inBand = r.Method == http.MethodGet && !ask.poll && query.Get("errors") != "http" &&
 		accepts(r.Header.Values("Accept"), "text/event-stream", false)
 	return ask, checkFrom(ask)
@@ -116,6 +117,11 @@ func parseRest(query url.Values, ask *streamRequest) *refusal {
 		ask.Pad = true
 	default:
 		return badParameter("pad", errors.New("must be 0 or 1"))
+	}
+	switch query.Get("compress") {
+	case "", "auto", "off":
+	default:
+		return badParameter("compress", errors.New("must be auto or off"))
 	}
 	switch query.Get("errors") {
 	case "", "auto", "http":

@@ -38,6 +38,7 @@ func testTuning() engine.Tuning {
 			MaxPerPod: 10000, MaxSubscriptions: 100, MaxPatterns: 32, Heartbeat: 15 * time.Second,
 			WriteTimeout: 30 * time.Second, MaxAge: 2 * time.Hour, Retry: 3 * time.Second, RetryJitterPercent: 50, LongPollTimeout: 25 * time.Second,
 		},
+		Compression: fanout.Compression{Mode: "Auto", Level: "Fastest", MinBytes: 256},
 	}
 }
 

@@ -22,6 +22,8 @@ func ForKind(kind schema.GroupVersionKind) interface{} {
 		return &apiv1alpha1.AddressApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("Batching"):
 		return &apiv1alpha1.BatchingApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("Compression"):
+		return &apiv1alpha1.CompressionApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("ConfigNack"):
 		return &apiv1alpha1.ConfigNackApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("ConfigStatus"):

@@ -26,7 +26,7 @@ func (l *loop) advance(s *Stream) {
 		if len(s.out) > 0 {
 			b := s.out
 			s.out = nil
-			l.write(s, b)
+			l.write(s, l.private(s, b))
 			continue
 		}
 		if s.gap != nil && s.state == running {
@@ -115,14 +115,14 @@ func (l *loop) send(s *Stream, b *block) {
 		l.n.shared++
 	}
 	b.taken = true
-	l.write(s, b.bytes)
+	l.write(s, l.form(s, b))
 }
 
 // hand hands out bytes made for this stream alone, with events it is to be
 // credited for but which are not part of its row.
 func (l *loop) hand(s *Stream, b *block) {
 	s.flight = flight{events: b.events}
-	l.write(s, b.bytes)
+	l.write(s, l.private(s, b.bytes))
 }
 
 // behind gives the arrival of the first event after the stream's cursor, 0
@@ -149,6 +149,9 @@ func (l *loop) write(s *Stream, b []byte) {
 		return
 	}
 	l.n.sent += uint64(n)
+	if s.gzip != nil {
+		l.n.gzipSent += uint64(n)
+	}
 	s.rest = b[n:]
 	if blocked {
 		s.blocked = true
@@ -243,7 +246,7 @@ func (l *loop) encode(g *group, events []wire.Element, epoch string) *block {
 	}
 	l.n.blocks++
 	return &block{
-		first: first, last: last, events: count,
+		first: first, last: last, events: count, secret: l.secret(events),
 		bytes: wire.AppendFrame(make([]byte, 0, size), g.key.format, epoch, events...),
 	}
 }
@@ -314,7 +317,9 @@ func join(row []*block) *block {
 	for _, b := range row {
 		joined.events += b.events
 		joined.bytes = append(joined.bytes, b.bytes...)
+		joined.secret = joined.secret || b.secret
 	}
+	joined.piece = joinPieces(joined.bytes, row)
 	return joined
 }
 

@@ -16,6 +16,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/streamgateway/streamgateway/gateway/engine/deflate"
 	"github.com/streamgateway/streamgateway/gateway/engine/ring"
 	"github.com/streamgateway/streamgateway/gateway/engine/wire"
 )
@@ -119,9 +120,13 @@ func (f *Fanout) Open(r Request) (*Stream, error) {
 		return nil, &RefusedError{*end}
 	}
 	p := decide(f.opts.Ring, f.opts.Epoch, f.tuning.Load().Replay, &r)
-	return &Stream{
+	s := &Stream{
 		f: f, id: r.Identity, from: p.cursor, cursor: p.cursor, opening: &opening{request: r, plan: p},
-	}, nil
+	}
+	if r.Gzip && f.compresses(r.Identity) {
+		s.gzip = &deflate.Member{}
+	}
+	return s, nil
 }
 
 // Tune takes effect on the next batch, heartbeat or check of every stream.

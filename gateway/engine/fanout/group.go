@@ -4,6 +4,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/streamgateway/streamgateway/gateway/engine/deflate"
 	"github.com/streamgateway/streamgateway/gateway/engine/wire"
 )
 
@@ -36,6 +37,8 @@ type group struct {
 	recent      []*block // newest last
 	recentBytes int
 	joined      []*block // blocks made for members that were behind
+	gzips       int      // members that get gzip
+	output      deflate.Output
 
 	passing bool // the newest blocks are being written to members
 	passAt  int  // members still to be written in this pass, from the end
@@ -48,9 +51,11 @@ type block struct {
 	from, first, last uint64
 	events            int
 	bytes             []byte
-	arrived           int64 // of its oldest event in this pod; 0 = not known
-	flushed           int64 // when it became the newest of its group
-	taken             bool  // written to a stream already
+	secret            bool           // holds an event of a channel that is never compressed
+	piece             *deflate.Piece // bytes for gzip; nil until somebody needs it
+	arrived           int64          // of its oldest event in this pod; 0 = not known
+	flushed           int64          // when it became the newest of its group
+	taken             bool           // written to a stream already
 }
 
 // fits tells whether b is what comes next after cursor c.
@@ -151,6 +156,7 @@ func (l *loop) flush(g *group, why cause) {
 // publish makes b the newest block of the group and begins to write it.
 func (l *loop) publish(g *group, b *block) {
 	b.flushed = l.now
+	g.place(b)
 	g.last = b.last
 	g.events += uint64(b.events)
 	g.bytes += uint64(len(b.bytes))
@@ -194,6 +200,9 @@ func (l *loop) sweep() {
 			old++
 		}
 		g.dropRecent(old)
+		if l.now-g.lastFlush >= int64(keepWindow) {
+			g.output.Forget()
+		}
 	}
 }
 

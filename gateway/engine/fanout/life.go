@@ -74,6 +74,10 @@ func (l *loop) join(s *Stream, r *Request) {
 func (l *loop) joinGroup(s *Stream, g *group) {
 	s.group, s.member = g, len(g.members)
 	g.members = append(g.members, s)
+	if s.gzip != nil {
+		g.gzips++
+		l.n.gzips++
+	}
 	s.eventsAt, s.bytesAt = g.events, g.bytes
 	l.n.subscriptions += g.subs.Len()
 }
@@ -84,6 +88,10 @@ func (l *loop) partGroup(s *Stream) {
 	g := s.group
 	l.n.subscriptions -= g.subs.Len()
 	g.members = remove(g.members, s.member)
+	if s.gzip != nil {
+		g.gzips--
+		l.n.gzips--
+	}
 	if s.member < len(g.members) {
 		g.members[s.member].member = s.member
 	}

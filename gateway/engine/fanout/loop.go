@@ -7,7 +7,9 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/streamgateway/streamgateway/gateway/engine/deflate"
 	"github.com/streamgateway/streamgateway/gateway/engine/ring"
+	"github.com/streamgateway/streamgateway/gateway/engine/wire"
 )
 
 const (
@@ -54,7 +56,12 @@ type loop struct {
 	checked uint64
 	drain   *draining
 	scratch ring.Batch
-	n       counters
+
+	encoder  *deflate.Encoder
+	excluded []string // Compression.ExcludeChannels, as exclude has them
+	exclude  []wire.Pattern
+
+	n counters
 }
 
 const (
@@ -119,12 +126,13 @@ func newLoop(f *Fanout, index int) *loop {
 		f: f, index: index, wake: make(chan struct{}, 1),
 		rand:   rand.New(rand.NewPCG(f.opts.Rand.Uint64(), f.opts.Rand.Uint64())),
 		tuning: f.tuning.Load(), flags: f.flags.Load(), seen: f.opts.Ring.Head(),
-		groups: map[groupKey]*group{}, routes: newRoutes(), alarm: time.NewTimer(time.Hour),
+		groups: map[groupKey]*group{}, encoder: &deflate.Encoder{}, routes: newRoutes(), alarm: time.NewTimer(time.Hour),
 	}
 	l.checked = l.seen
 	l.n.latency = make([]uint64, f.opts.Buckets)
 	l.n.ended = map[string]uint64{}
 	l.alarm.Stop()
+	l.tuneCompression()
 	return l
 }
 
@@ -309,6 +317,7 @@ func (l *loop) queue(s *Stream) {
 
 func (l *loop) tune() {
 	l.tuning = l.f.tuning.Load()
+	l.tuneCompression()
 	for _, g := range l.groups {
 		if len(g.pending) > 0 {
 			l.timers.sooner(&g.timer, g.lastFlush+int64(l.tuning.Batching.Window))

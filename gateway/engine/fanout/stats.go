@@ -23,6 +23,7 @@ type ConnectionStats struct {
 	Active int // state; polls that wait included
 	Peak   int // state: the highest Active so far
 	Polls  int // state: polls that wait
+	Gzip   int // state: of Active, those that get gzip
 	Opened uint64
 	Closed uint64
 	// Lost counts streams that were ended or lost unasked: write error or
@@ -107,10 +108,14 @@ type SlowStats struct {
 
 // ByteStats counts bytes of events and controls.
 type ByteStats struct {
-	Sent   uint64 // to all streams
-	Raw    uint64 // before compression; equal to Sent without it
-	Shared uint64 // writes of a block that another stream got as well
-	Blocks uint64 // blocks encoded
+	Sent     uint64 // to all streams
+	Raw      uint64 // before compression; equal to Sent without it
+	GzipSent uint64 // of Sent, to streams that get gzip
+	GzipRaw  uint64 // of Raw, alike
+	Shared   uint64 // writes of a block that another stream got as well
+	Blocks   uint64 // blocks encoded
+	// Compressed counts the forms of blocks that were compressed.
+	Compressed uint64
 }
 
 // counters are a loop's own. They are plain numbers, because they are read
@@ -120,6 +125,7 @@ type counters struct {
 	slow          int // state
 	subscriptions int // state
 	polls         int // state
+	gzips         int // state: streams that get gzip
 
 	opens, closes, lost        uint64
 	ended                      map[string]uint64
@@ -133,6 +139,7 @@ type counters struct {
 	slowDetected, disconnected uint64
 	gaps, gapEvents, conflated uint64
 	sent, shared, blocks       uint64
+	gzipSent, gzipRaw          uint64
 }
 
 func (n *counters) opened(p *plan) {
@@ -191,6 +198,7 @@ func (f *Fanout) Stats() Stats {
 	for _, l := range f.loops {
 		l.call(func() {
 			l.n.addTo(&sum)
+			sum.Bytes.Compressed += l.encoder.Made()
 			l.states(&sum, patterns)
 			shares += l.shares(&sum.Slow)
 			live += len(l.streams)
@@ -238,7 +246,10 @@ func (n *counters) addTo(sum *Stats) {
 	c.Polls += n.polls
 	sum.Subscriptions.Active += n.subscriptions
 	sum.Bytes.Sent += n.sent
-	sum.Bytes.Raw += n.sent
+	sum.Bytes.Raw += n.sent - n.gzipSent + n.gzipRaw
+	sum.Bytes.GzipSent += n.gzipSent
+	sum.Bytes.GzipRaw += n.gzipRaw
+	c.Gzip += n.gzips
 	sum.Bytes.Shared += n.shared
 	sum.Bytes.Blocks += n.blocks
 }

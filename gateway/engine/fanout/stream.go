@@ -1,6 +1,9 @@
 package fanout
 
-import "github.com/streamgateway/streamgateway/gateway/engine/wire"
+import (
+	"github.com/streamgateway/streamgateway/gateway/engine/deflate"
+	"github.com/streamgateway/streamgateway/gateway/engine/wire"
+)
 
 // Request asks for a stream. The caller has checked rights and limits.
 type Request struct {
@@ -14,6 +17,7 @@ type Request struct {
 	// From are channels of Subs with a position of their own.
 	From map[string]wire.Cursor
 	Pad  bool // begin with a comment of 2 KiB
+	Gzip bool // the client takes gzip
 	Identity
 }
 
@@ -65,8 +69,9 @@ type Stream struct {
 	// cursor is the log position up to which everything is handed to the sink
 	// or waits in rest. What the client has may be older, never newer.
 	cursor uint64
-	rest   []byte // handed out, not yet taken by the sink
-	out    []byte // controls that go before the next events
+	gzip   *deflate.Member // nil = what the sink gets is plain
+	rest   []byte          // handed out, not yet taken by the sink
+	out    []byte          // controls that go before the next events
 	flight flight
 
 	timer        timer
@@ -118,6 +123,10 @@ type opening struct {
 
 // Cursor is the position before the first event of this stream.
 func (s *Stream) Cursor() wire.Cursor { return s.f.at(s.from) }
+
+// Gzip tells whether the sink gets a gzip member instead of plain text. It is
+// decided by Open and stays.
+func (s *Stream) Gzip() bool { return s.gzip != nil }
 
 // Start begins to write: preamble, resets, replay, sg.caught-up, live events.
 // It is called once. The sink is closed by the

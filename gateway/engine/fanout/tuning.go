@@ -41,9 +41,19 @@ type Connections struct {
 	RetryJitterPercent int           // percent of Retry
 }
 
+// Compression says how gzip is made for clients that take it. Hot; Mode acts on
+// streams that are opened from then on.
+type Compression struct {
+	Mode            string   // Auto: by what the client takes; ModeDisabled
+	Level           string   // one of deflate's levels
+	MinBytes        int64    // bytes; smaller batches are compressed only by referring to those before
+	ExcludeChannels []string // patterns of channels that are never compressed
+}
+
 // Tuning is all that may change while streams run.
 type Tuning struct {
 	Batching    Batching
+	Compression Compression
 	Queue       Queue
 	Connections Connections
 	// Replay tells whether clients may resume. When it is off, a client that

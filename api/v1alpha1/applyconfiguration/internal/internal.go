@@ -51,6 +51,33 @@ var schemaYAML = typed.YAMLObject(`types:
       type:
         namedType: com.github.streamgateway.streamgateway.api.v1alpha1.Duration
       default: 50ms
+- name: com.github.streamgateway.streamgateway.api.v1alpha1.ChannelPattern
+  scalar: string
+- name: com.github.streamgateway.streamgateway.api.v1alpha1.Compression
+  map:
+    fields:
+    - name: excludeChannels
+      type:
+        list:
+          elementType:
+            namedType: com.github.streamgateway.streamgateway.api.v1alpha1.ChannelPattern
+          elementRelationship: associative
+    - name: level
+      type:
+        namedType: com.github.streamgateway.streamgateway.api.v1alpha1.CompressionLevel
+      default: Fastest
+    - name: minBytes
+      type:
+        namedType: io.k8s.apimachinery.pkg.api.resource.Quantity
+      default: "256"
+    - name: mode
+      type:
+        namedType: com.github.streamgateway.streamgateway.api.v1alpha1.CompressionMode
+      default: Auto
+- name: com.github.streamgateway.streamgateway.api.v1alpha1.CompressionLevel
+  scalar: string
+- name: com.github.streamgateway.streamgateway.api.v1alpha1.CompressionMode
+  scalar: string
 - name: com.github.streamgateway.streamgateway.api.v1alpha1.ConfigNack
   map:
     fields:
@@ -393,6 +420,10 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: batching
       type:
         namedType: com.github.streamgateway.streamgateway.api.v1alpha1.Batching
+      default: {}
+    - name: compression
+      type:
+        namedType: com.github.streamgateway.streamgateway.api.v1alpha1.Compression
       default: {}
     - name: connections
       type:

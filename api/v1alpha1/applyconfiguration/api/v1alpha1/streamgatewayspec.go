@@ -40,6 +40,10 @@ type StreamGatewaySpecApplyConfiguration struct {
 	// limits bounds what publishers and new streams may ask of one pod. Every
 	// field is hot.
 	Limits *LimitsApplyConfiguration `json:"limits,omitempty"`
+	// compression says how gzip is made for clients that take it. A batch is
+	// compressed once for all of them, and may refer to the batches before it.
+	// Every field is hot.
+	Compression *CompressionApplyConfiguration `json:"compression,omitempty"`
 	// features are flags that browsers receive in their running stream: a
 	// change is pushed as an event, without a reconnect. Names that the gateway
 	// does not know are handed to the page untouched. At most 32. Effect: hot.
@@ -105,6 +109,14 @@ func (b *StreamGatewaySpecApplyConfiguration) WithConnections(value *Connections
 // If called multiple times, the Limits field is set to the value of the last call.
 func (b *StreamGatewaySpecApplyConfiguration) WithLimits(value *LimitsApplyConfiguration) *StreamGatewaySpecApplyConfiguration {
 	b.Limits = value
+	return b
+}
+
+// WithCompression sets the Compression field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the Compression field is set to the value of the last call.
+func (b *StreamGatewaySpecApplyConfiguration) WithCompression(value *CompressionApplyConfiguration) *StreamGatewaySpecApplyConfiguration {
+	b.Compression = value
 	return b
 }
 

@@ -1,0 +1,6 @@
+//go:build !race
+
+package deflate
+
+// raced tells whether the race detector runs.
+const raced = false
