@@ -187,5 +187,8 @@ func (e *Engine) Stats() Stats {
 	return Stats{Stats: e.fanout.Stats(), Ring: e.ring.Stats(), Head: e.Head()}
 }
 
+// LogStats tells what the log holds; it waits for no loop.
+func (e *Engine) LogStats() ring.Stats { return e.ring.Stats() }
+
 // Close ends all streams at once and stops the engine. It is called once.
 func (e *Engine) Close() { e.fanout.Close() }

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"os"
 	"time"
 
 	"github.com/streamgateway/streamgateway/gateway/auth"
@@ -28,7 +29,8 @@ func New(o Options) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{options: o, cold: cold, log: o.Log, start: time.Now(), ackSeconds: newAckSeconds()}
+	s := &Server{options: o, cold: cold, log: o.Log, start: time.Now(), ackSeconds: newAckSeconds(),
+		memory: newAccount(findCgroup(os.DirFS("/")))}
 	if err := s.openLog(); err != nil {
 		return nil, err
 	}
@@ -56,7 +58,7 @@ func (s *Server) openLog() error {
 	if err != nil {
 		return fmt.Errorf("opening the log: %w", err)
 	}
-	s.events = log
+	s.events, s.keys = log, func() int { return log.Stats().Keys }
 	if s.info, err = log.Info(context.Background()); err != nil {
 		return fmt.Errorf("reading the log's state: %w", err)
 	}

@@ -31,6 +31,7 @@ func (s *Server) janitor(ctx context.Context) {
 			return
 		}
 		s.engine.Evict()
+		s.weigh()
 		if time.Since(s.history.newest()) >= samplePeriod {
 			s.history.add(s.sample())
 		}

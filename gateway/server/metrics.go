@@ -110,6 +110,9 @@ func (s *Server) fillHealth(m *transport.Metrics, stats engine.Stats) {
 		}
 	}
 	m.Health.Status, m.Health.Reasons = "ok", []string{}
+	if s.memory.full.Load() {
+		m.Health.Status, m.Health.Reasons = "degraded", append(m.Health.Reasons, "memory")
+	}
 	if stats.Ring.Short {
 		m.Health.Status, m.Health.Reasons = "degraded", append(m.Health.Reasons, "replay-short")
 	}

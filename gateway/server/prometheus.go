@@ -168,6 +168,13 @@ func (w writer) slow(stats engine.Stats) {
 
 func (w writer) others(s *Server) {
 	w.auth(s.publisher.Counts())
+	u := s.memory.last.Load()
+	const memory = "Live memory by what it is for; sockets are the kernel's."
+	w.gauge("sg_memory_bytes", memory, float64(u.ring), "class", "ring")
+	w.gauge("sg_memory_bytes", memory, float64(u.dedup), "class", "dedup")
+	w.gauge("sg_memory_bytes", memory, float64(u.sockets), "class", "sockets")
+	w.gauge("sg_memory_bytes", memory, float64(u.rest), "class", "rest")
+	w.gauge("sg_memory_budget_bytes", "Memory that may be used; at 90 % of it new streams are refused. 0 = not limited.", float64(s.memory.budget))
 	w.gauge("sg_build_info", "The version that runs.", 1, "version", s.options.Version)
 	for name, on := range s.flags.Load().values() {
 		state := "off"

@@ -56,6 +56,8 @@ type Server struct {
 	start     time.Time
 	events    broker.Log
 	info      broker.Info
+	keys      func() int // that the log knows for repeats
+	memory    *account
 	engine    *engine.Engine
 	publisher *auth.Publisher
 	streams   *limit.Streams

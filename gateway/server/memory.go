@@ -1,0 +1,107 @@
+package server
+
+import (
+	"math"
+	"runtime"
+	"runtime/debug"
+	"runtime/metrics"
+	"sync/atomic"
+	"time"
+)
+
+const (
+	// usablePercent of the container's limit is the budget: it is what the
+	// operator sets GOMEMLIMIT to, and sockets count besides.
+	usablePercent = 80
+	// fullPercent of the budget refuses new streams, roomPercent lets them in
+	// again.
+	fullPercent, roomPercent = 90, 85
+	// keyBytes is what one key of the log's memory for repeats takes.
+	keyBytes = 90
+	// collectEvery is how often memory that may be free is looked for while
+	// streams are refused.
+	collectEvery = 10 * time.Second
+)
+
+// usage is the memory of this process by what it is for, in bytes.
+type usage struct {
+	ring    int64 // events
+	dedup   int64 // keys for repeats
+	sockets int64 // kernel's, for connections
+	rest    int64 // all other live memory: streams, groups, requests, stacks
+}
+
+func (u usage) total() int64 { return u.ring + u.dedup + u.sockets + u.rest }
+
+// account compares what is used with what there is, once a second.
+type account struct {
+	group     cgroup
+	budget    int64 // bytes; 0 = not limited
+	last      atomic.Pointer[usage]
+	full      atomic.Bool
+	collected time.Time
+}
+
+// newAccount reads the limits: the container's, and GOMEMLIMIT where that is
+// less than it is meant to be.
+func newAccount(group cgroup) *account {
+	a := &account{group: group, budget: group.limitBytes() / 100 * usablePercent}
+	if soft := debug.SetMemoryLimit(-1); soft < math.MaxInt64 && (a.budget == 0 || soft < a.budget) {
+		a.budget = soft
+	}
+	a.last.Store(&usage{})
+	return a
+}
+
+// take notes what is used now and tells whether new streams have to wait.
+func (a *account) take(ring, keys int64) (full bool) {
+	u := usage{ring: ring, dedup: keys * keyBytes, sockets: a.group.socketBytes()}
+	u.rest = max(0, liveBytes()-u.ring-u.dedup)
+	a.last.Store(&u)
+	return a.judge(u.total())
+}
+
+// judge says yes at fullPercent and no again below roomPercent, so that a pod
+// does not flap. While it is full it looks for memory that has come free since
+// the last collection, which the runtime need not do of itself for minutes.
+func (a *account) judge(total int64) (full bool) {
+	limit := int64(fullPercent)
+	if a.full.Load() {
+		limit = roomPercent
+	}
+	full = a.budget > 0 && total >= a.budget/100*limit
+	a.full.Store(full)
+	if full && time.Since(a.collected) >= collectEvery {
+		a.collected = time.Now()
+		runtime.GC()
+	}
+	return full
+}
+
+// liveBytes is what the last collection found in use, and all stacks.
+func liveBytes() int64 {
+	samples := []metrics.Sample{{Name: "/gc/heap/live:bytes"}, {Name: "/memory/classes/heap/stacks:bytes"}}
+	metrics.Read(samples)
+	sum := uint64(0)
+	for _, s := range samples {
+		if s.Value.Kind() == metrics.KindUint64 {
+			sum += s.Value.Uint64()
+		}
+	}
+	return int64(min(sum, math.MaxInt64))
+}
+
+// weigh refuses new streams while the pod has no memory for them. Those that
+// are open go on: what they are owed is in the ring already.
+func (s *Server) weigh() {
+	before := s.memory.full.Load()
+	full := s.memory.take(s.engine.LogStats().Bytes, int64(s.keys()))
+	megabytes := 0
+	if full {
+		megabytes = int(max(s.memory.budget>>20, 1))
+	}
+	s.streams.Full(megabytes)
+	if full != before {
+		s.log.Warn("memory", "refusingStreams", full, "usedBytes", s.memory.last.Load().total(), "budgetBytes", s.memory.budget)
+	}
+}
