@@ -62,7 +62,7 @@ type Machine struct {
 // that what changes on the machine meets all of them. It says each result on
 // progress.
 func Do(ctx context.Context, o Options, progress io.Writer) (*Run, error) {
-	run := &Run{Began: time.Now().UTC(), Rounds: o.Rounds, Seed: o.Seed, Machine: machine(o.Core), Versions: map[string]string{}, Command: strings.Join(os.Args, " ")}
+	run := &Run{Began: time.Now().UTC(), Rounds: o.Rounds, Seed: o.Seed, Machine: machine(o.Core), Versions: map[string]string{}, Command: "bench " + strings.Join(os.Args[1:], " ")}
 	servers, err := o.servers()
 	if err != nil {
 		return nil, err
