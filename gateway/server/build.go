@@ -18,6 +18,7 @@ import (
 	"github.com/streamgateway/streamgateway/gateway/limit"
 	"github.com/streamgateway/streamgateway/gateway/report"
 	"github.com/streamgateway/streamgateway/gateway/transport"
+	"github.com/streamgateway/streamgateway/gateway/transport/netio"
 )
 
 const devDrainTimeout = 2 * time.Second
@@ -42,6 +43,11 @@ func New(o Options) (*Server, error) {
 	api, err := s.connect()
 	if err != nil {
 		return nil, err
+	}
+	if !o.GenericTransport {
+		if s.sockets, err = netio.NewSockets(); err != nil {
+			return nil, fmt.Errorf("taking over sockets: %w", err)
+		}
 	}
 	s.makeRooms(hot, api)
 	s.config = newReloader(o.Log, !o.Cluster, s.take)
@@ -102,7 +108,7 @@ func (s *Server) makeRooms(hot config.Hot, api *cluster.Cluster) {
 	ack := s.ackSeconds.WithLabelValues(brokerKind)
 	s.publish = transport.NewPublish(s.publisher, appender{s.events, s.info}, s.log,
 		func(took time.Duration) { ack.Observe(took.Seconds()) })
-	s.sse = transport.NewStreams(s.engine, s.streams, s.options.Pod, transport.Connections(hot.Connections))
+	s.sse = transport.NewStreams(s.engine, s.streams, s.sockets, s.options.Pod, transport.Connections(hot.Connections))
 }
 
 // makeSource decides where hot documents come from.

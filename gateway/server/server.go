@@ -44,7 +44,10 @@ type Options struct {
 	Listen, Admin string
 	Pod           string // name of this pod, or of the machine
 	Namespace     string // of this pod; only with Cluster
-	Log           *slog.Logger
+	// GenericTransport leaves every stream to net/http, as it is anyway for
+	// HTTP/2 and where sockets cannot be taken over.
+	GenericTransport bool
+	Log              *slog.Logger
 }
 
 // Server is one gateway. Make it with New, open its ports with Listen, run it
@@ -61,6 +64,7 @@ type Server struct {
 	engine    *engine.Engine
 	publisher *auth.Publisher
 	streams   *limit.Streams
+	sockets   *netio.Sockets // nil = streams are served by net/http
 	publish   *transport.Publish
 	sse       *transport.Streams
 	config    *reloader
@@ -134,6 +138,9 @@ func (s *Server) Run(ctx context.Context) error {
 	stop()
 	s.background.Wait()
 	s.engine.Close()
+	if s.sockets != nil {
+		s.sockets.Close()
+	}
 	return errors.Join(err, s.events.Close())
 }
 

@@ -160,12 +160,17 @@ func BenchmarkAgainstTheTextbook(b *testing.B) {
 		reference = run(b, server.URL+"/", func() { t.publish(data) })
 	})
 	for _, c := range []struct {
-		name   string
-		window time.Duration
-	}{{"gateway", 50 * time.Millisecond}, {"gatewayWithoutBatching", 0}} {
+		name, transport string
+		window          time.Duration
+	}{
+		{"gateway", "sockets", 50 * time.Millisecond},
+		{"gatewayWithoutBatching", "sockets", 0},
+		{"generic", "generic", 50 * time.Millisecond},
+		{"genericWithoutBatching", "generic", 0},
+	} {
 		b.Run(c.name, func(b *testing.B) {
 			p := newPod(b, func(tun *engine.Tuning) { tun.Batching.Window = c.window })
-			url := p.serve(b)
+			url := p.serve(b, c.transport)
 			cost := run(b, url+"?channels=a", func() { p.publish(wire.Event{Channel: "a", Data: []byte(data)}) })
 			b.ReportMetric(reference/cost, "times-cheaper")
 		})

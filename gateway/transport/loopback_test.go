@@ -19,11 +19,33 @@ import (
 
 	"github.com/streamgateway/streamgateway/gateway/engine"
 	"github.com/streamgateway/streamgateway/gateway/engine/wire"
+	"github.com/streamgateway/streamgateway/gateway/transport/netio"
 )
 
+// transports are the ways a stream is served; what clients see is the same.
+var transports = []string{"generic", "sockets"}
+
+// onBoth runs a test over both.
+func onBoth(t *testing.T, test func(t *testing.T, transport string)) {
+	for _, transport := range transports {
+		t.Run(transport, func(t *testing.T) { test(t, transport) })
+	}
+}
+
 // serve puts a pod on loopback. Streams end before the server is closed.
-func (p *pod) serve(t testing.TB) (url string) {
-	server := httptest.NewServer(p)
+func (p *pod) serve(t testing.TB, transport string) (url string) {
+	server := httptest.NewUnstartedServer(p)
+	server.Config.ConnContext = netio.ShortQueue
+	if transport == "sockets" {
+		sockets, err := netio.NewSockets()
+		if err != nil {
+			t.Fatal(err)
+		}
+		p.sockets = sockets
+		t.Cleanup(sockets.Close)
+		t.Cleanup(p.stop)
+	}
+	server.Start()
 	t.Cleanup(func() {
 		server.CloseClientConnections()
 		server.Close()
@@ -105,9 +127,13 @@ func seqsOf(fields map[string]string, format string) (seqs []uint64, err error) 
 // frames. Every client comes back with the id it has, and in the end has
 // every event of its channels exactly once, in order.
 func TestStreamsCutAtRandomMissNothingAndGetNothingTwice(t *testing.T) {
+	onBoth(t, testCuts)
+}
+
+func testCuts(t *testing.T, transport string) {
 	const clients, cuts = 10, 20 // each
 	p := newPod(t)
-	url := p.serve(t)
+	url := p.serve(t, transport)
 	publishing, stop := context.WithCancel(t.Context())
 	published := make(chan uint64)
 	go func() {
@@ -195,13 +221,15 @@ func cutAndCount(ctx context.Context, r *reader, format string, cuts int, random
 
 // TestASlowClientDelaysNobody fills the socket of a client that does not read,
 // and measures the others.
-func TestASlowClientDelaysNobody(t *testing.T) {
+func TestASlowClientDelaysNobody(t *testing.T) { onBoth(t, testSlowClient) }
+
+func testSlowClient(t *testing.T, transport string) {
 	p := newPod(t, func(tun *engine.Tuning) {
 		tun.Queue.MaxEvents = 200
 		tun.Batching.Window = 0
 		tun.Connections.WriteTimeout = 3 * time.Second
 	})
-	url := p.serve(t)
+	url := p.serve(t, transport)
 	stuck := openStuck(t, url+"?channels=a")
 	worst := make(chan time.Duration, 1)
 	ready := make(chan struct{})
@@ -270,9 +298,11 @@ func openStuck(t *testing.T, url string) net.Conn {
 
 // TestStreamsLeaveNothingBehind ends streams in every way and counts
 // goroutines and what the pod still counts.
-func TestStreamsLeaveNothingBehind(t *testing.T) {
+func TestStreamsLeaveNothingBehind(t *testing.T) { onBoth(t, testNothingLeft) }
+
+func testNothingLeft(t *testing.T, way string) {
 	p := newPod(t)
-	url := p.serve(t)
+	url := p.serve(t, way)
 	before := runtime.NumGoroutine()
 	transport := &http.Transport{}
 	for i := range 100 {

@@ -21,16 +21,18 @@ import (
 type Streams struct {
 	engine      *engine.Engine
 	limits      *limit.Streams
+	sockets     *netio.Sockets
 	podTag      string
 	connections atomic.Pointer[Connections]
 	load        load
 }
 
-// NewStreams makes the handler. pod names this replica in session ids.
-func NewStreams(e *engine.Engine, limits *limit.Streams, pod string, c Connections) *Streams {
+// NewStreams makes the handler. pod names this replica in session ids. Without
+// sockets every stream keeps a goroutine of net/http.
+func NewStreams(e *engine.Engine, limits *limit.Streams, sockets *netio.Sockets, pod string, c Connections) *Streams {
 	h := fnv.New32a()
 	_, _ = h.Write([]byte(pod)) // a hash never fails
-	s := &Streams{engine: e, limits: limits, podTag: fmt.Sprintf("%08x", h.Sum32())}
+	s := &Streams{engine: e, limits: limits, sockets: sockets, podTag: fmt.Sprintf("%08x", h.Sum32())}
 	s.Tune(c)
 	return s
 }
@@ -54,7 +56,8 @@ func (s *Streams) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		s.refuse(w, r, ask, limitReached(over))
 		return
 	}
-	defer s.limits.Release(client)
+	release := func() { s.limits.Release(client) }
+	defer func() { release() }()
 	ask.Identity = engine.Identity{SID: s.newSID(), Client: client.String()}
 	if ask.poll {
 		s.poll(w, r, ask)
@@ -70,6 +73,10 @@ func (s *Streams) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h["SG-Cursor"] = []string{stream.Cursor().String()}
 	if stream.Gzip() {
 		h["Content-Encoding"] = []string{"gzip"}
+	}
+	if s.sockets.Serve(w, r, stream, s.connections.Load().WriteTimeout, release) {
+		release = func() {} // the stream's own, when it ends
+		return
 	}
 	sink := netio.NewHTTP(w)
 	stream.Start(sink)

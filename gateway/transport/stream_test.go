@@ -47,6 +47,7 @@ type pod struct {
 	*Streams
 	engine *engine.Engine
 	limits *limit.Streams
+	stop   func() // closes the engine
 	mu     sync.Mutex
 	seq    uint64
 }
@@ -60,9 +61,10 @@ func newPod(t testing.TB, tune ...func(*engine.Tuning)) *pod {
 		Epoch: testEpoch, Durability: "memory", Loops: 2, Rand: rand.New(rand.NewPCG(1, 2)),
 		Buckets: 1, Bucket: func(float64) int { return 0 },
 	}, tun)
-	t.Cleanup(e.Close)
+	stop := sync.OnceFunc(e.Close)
+	t.Cleanup(stop)
 	limits := limit.NewStreams(tun.Connections.MaxPerPod, tun.Connections.MaxPerAddress)
-	return &pod{Streams: NewStreams(e, limits, "pod-0", Connections(tun.Connections)), engine: e, limits: limits}
+	return &pod{Streams: NewStreams(e, limits, nil, "pod-0", Connections(tun.Connections)), engine: e, limits: limits, stop: stop}
 }
 
 func (p *pod) publish(events ...wire.Event) (last uint64) {

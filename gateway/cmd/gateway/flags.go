@@ -29,11 +29,18 @@ until the end. The second one ends at once.
 Flags:
 `
 
+// Values of --transport.
+const (
+	transportAuto    = "auto"
+	transportGeneric = "generic"
+)
+
 // flags are what a gateway is started with.
 type flags struct {
 	server.Options
 	level          slog.Level
 	check, version bool
+	transport      string
 }
 
 func parse(args []string) (flags, error) {
@@ -47,6 +54,7 @@ func parse(args []string) (flags, error) {
 	set.StringVar(&f.Admin, "admin", "", "`host:port` for /status, /metrics, /healthz and /readyz (default :9090, with --dev 127.0.0.1:9090)")
 	set.BoolVar(&f.Cluster, "cluster", false, "watch the ConfigMap and review publishers through the API server; needs --config")
 	set.StringVar(&f.TemplateHash, "template-hash", "", "which cold document to read: cold.`hash`.json")
+	set.StringVar(&f.transport, "transport", transportAuto, "`way` to serve streams: auto takes plain HTTP/1.1 connections over on Linux, generic leaves all to net/http")
 	set.TextVar(&f.level, "log-level", slog.LevelInfo, "`level`: debug, info, warn or error")
 	set.BoolVar(&f.check, "check", false, "check --config strictly and exit: 0 = valid")
 	set.BoolVar(&f.version, "version", false, "print the version and exit")
@@ -66,9 +74,12 @@ func (f *flags) complete() error {
 		return errors.New("--dev runs alone; leave out --cluster and --config")
 	case f.Cluster && f.Config == "":
 		return errors.New("--cluster needs --config, the mounted copy of the ConfigMap")
+	case f.transport != transportAuto && f.transport != transportGeneric:
+		return errors.New("--transport is auto or generic")
 	case f.check && f.Config == "":
 		return errors.New("--check needs --config")
 	}
+	f.GenericTransport = f.transport == transportGeneric
 	if f.Dev && f.Listen == "" {
 		f.Listen = "127.0.0.1:8080"
 	}

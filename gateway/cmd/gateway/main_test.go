@@ -45,6 +45,7 @@ func TestTheCommandExplainsItselfAndRefusesWhatDoesNotFit(t *testing.T) {
 		"an argument":                   {[]string{"serve"}, 1, `gateway: unexpected argument "serve"; see --help`},
 		"two ways to run":               {[]string{"--dev", "--cluster"}, 1, "--dev runs alone"},
 		"a cluster without mount":       {[]string{"--cluster"}, 1, "--cluster needs --config"},
+		"a transport nobody has":        {[]string{"--transport", "pigeon"}, 1, "--transport is auto or generic"},
 		"a check of nothing":            {[]string{"--check"}, 1, "--check needs --config"},
 		"a check of a bad document":     {[]string{"--check", "--config", bad}, 1, `stable.hot.queue.maxLag: "-1s" is not a duration; write it like 50ms`},
 		"a check of a file not there":   {[]string{"--check", "--config", bad + "x"}, 1, "reading config: "},

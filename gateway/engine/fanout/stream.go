@@ -46,7 +46,7 @@ type Flags struct {
 type Sink interface {
 	// TryWrite takes n bytes of b and tells whether it is blocked: then it is
 	// not called again before the owner of the sink has called
-	// Stream.Writable. A sink that hands b to a writer of its own takes all of
+	// Stream.Writable, and what it did not take comes first then. A sink that hands b to a writer of its own takes all of
 	// it and is blocked until the socket took the last byte. b is shared by
 	// many streams and never changes. An error ends the stream.
 	TryWrite(b []byte) (n int, blocked bool, err error)

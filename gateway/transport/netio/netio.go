@@ -1,9 +1,11 @@
 // Package netio is the rim where streams meet sockets: sinks that the engine
 // writes to.
 //
+// Sockets is the cheap one, for plain HTTP/1.1 on Linux: it takes connections
+// over from net/http and writes to them without a goroutine or buffer for each.
 // HTTP is the generic one, for every kind of connection that net/http serves:
-// one goroutine per stream, one block on its way. It decides nothing about the
-// stream; when to close and what to write is the engine's. It is called by
+// one goroutine per stream, one block on its way. Both decide nothing about the
+// stream; when to close and what to write is the engine's. They are called by
 // gateway/transport.
 package netio
 

@@ -1,0 +1,145 @@
+package netio
+
+import (
+	"bytes"
+	"net"
+	"net/http"
+	"strconv"
+	"syscall"
+	"time"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/streamgateway/streamgateway/gateway/engine"
+)
+
+const (
+	chunkEnd = "\r\n"
+	lastWord = "0\r\n\r\n"
+)
+
+// conn is the sink of one connection. What TryWrite is given becomes one chunk
+// of HTTP/1.1, written with one system call: the frame of the chunk lies beside
+// the shared bytes, so that they are the same for every kind of sink.
+type conn struct {
+	sockets *Sockets
+	socket  *net.TCPConn // owns the descriptor
+	stream  *engine.Stream
+	closed  func()
+
+	owed []byte // head or frame that the kernel has not taken; goes first
+	left int    // bytes of the chunk at hand that the kernel has not taken
+	fd   int
+
+	// Guarded by sockets.mu.
+	generation uint32 // tells this connection from others with its descriptor
+	started    bool
+	gone       bool // the client closed its side, or all of it
+	lingers    bool // ended, and waits for the client to close
+
+	armed bool // epoll tells when the socket takes bytes again; the writer's own
+}
+
+// appendHead is the head of a chunked answer with these headers.
+func appendHead(h http.Header) []byte {
+	var b bytes.Buffer
+	b.WriteString("HTTP/1.1 200 OK\r\n")
+	_ = h.Write(&b) // a buffer takes everything
+	b.WriteString("Date: " + time.Now().UTC().Format(http.TimeFormat) +
+		"\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n")
+	return bytes.Clone(b.Bytes())
+}
+
+// TryWrite writes what the socket takes now. Bytes that it does not take are
+// the next that it is given.
+func (c *conn) TryWrite(b []byte) (n int, blocked bool, err error) {
+	if len(b) == 0 {
+		return 0, false, nil // an empty chunk would be the last one
+	}
+	var room [24]byte
+	head := append(room[:0], c.owed...)
+	if c.left == 0 {
+		head = strconv.AppendUint(head, uint64(len(b)), 16)
+		head = append(head, chunkEnd...)
+		c.left = len(b)
+	}
+	tail := ""
+	if len(b) == c.left {
+		tail = chunkEnd
+	}
+	took, err := writev(c.fd, head, b, tail)
+	if err != nil {
+		return 0, false, err
+	}
+	blocked = took < len(head)+len(b)+len(tail)
+	c.owed = nil
+	if took < len(head) {
+		c.owed = bytes.Clone(head[took:])
+	} else {
+		n = min(took-len(head), len(b))
+		c.left -= n
+		if c.left == 0 && blocked {
+			c.owed = []byte(tail[took-len(head)-n:])
+		}
+	}
+	if blocked && !c.armed {
+		// From now on every socket that gets full is told of. What became free
+		// since is told at once.
+		if err := c.watch(unix.EPOLL_CTL_MOD, unix.EPOLLRDHUP|unix.EPOLLOUT|unix.EPOLLET); err != nil {
+			return n, true, err
+		}
+		c.armed = true
+	}
+	return n, blocked, nil
+}
+
+// Close ends the answer with its last chunk when everything before it has been
+// taken, else in the middle.
+func (c *conn) Close() {
+	whole := false
+	if c.left == 0 {
+		took, err := writev(c.fd, c.owed, []byte(lastWord), "")
+		whole = err == nil && took == len(c.owed)+len(lastWord)
+	}
+	c.sockets.finish(c, whole)
+	c.closed()
+}
+
+func (c *conn) watch(op int, events uint32) error {
+	return unix.EpollCtl(c.sockets.fd, op, c.fd, &unix.EpollEvent{Events: events, Fd: int32(c.fd), Pad: int32(c.generation)})
+}
+
+// writev writes three pieces with one system call, body at least one byte. It
+// tells how many bytes were taken, 0 when the socket is full. The scheduler is
+// not told of the call: the descriptor does not block, and telling costs as
+// much as a third of the call.
+func writev(fd int, head, body []byte, tail string) (int, error) {
+	var pieces [3]unix.Iovec
+	n := 0
+	if len(head) > 0 {
+		pieces[n] = unix.Iovec{Base: &head[0]}
+		pieces[n].SetLen(len(head))
+		n++
+	}
+	pieces[n] = unix.Iovec{Base: &body[0]}
+	pieces[n].SetLen(len(body))
+	n++
+	if tail != "" {
+		pieces[n] = unix.Iovec{Base: unsafe.StringData(tail)}
+		pieces[n].SetLen(len(tail))
+		n++
+	}
+	for {
+		took, _, errno := syscall.RawSyscall(syscall.SYS_WRITEV, uintptr(fd), uintptr(unsafe.Pointer(&pieces)), uintptr(n))
+		switch errno {
+		case 0:
+			return int(took), nil
+		case syscall.EINTR:
+		case syscall.EAGAIN:
+			return 0, nil
+		default:
+			return 0, errno
+		}
+	}
+}

@@ -1,0 +1,223 @@
+package netio
+
+import (
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"sync"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/streamgateway/streamgateway/gateway/engine"
+)
+
+const (
+	// sendBufferBytes bounds what the kernel holds for one stream, doubled by
+	// the kernel for its own bookkeeping. Left alone it grows to megabytes.
+	sendBufferBytes = 96 << 10
+	// lingerTime is how long a client has to close its side after the end.
+	lingerTime = 5 * time.Second
+	eventBatch = 128
+)
+
+// Sockets serves streams on connections taken over from net/http: plain
+// HTTP/1.1 on TCP. Bytes are written by whoever runs the engine's loop, with
+// system calls that cannot block, so that a stream has no goroutine and no
+// buffer. One goroutine waits for sockets that can take bytes again and for
+// clients that left; it holds no thread while nothing happens.
+type Sockets struct {
+	epoll *os.File
+	raw   syscall.RawConn
+	fd    int // of epoll
+	done  chan struct{}
+
+	// mu guards the table and the fields of conn that say so. No lock is taken
+	// under it, and nothing under it blocks.
+	mu         sync.Mutex
+	table      []*conn // by descriptor
+	generation uint32
+}
+
+// NewSockets starts the goroutine; it runs until Close. The error is the
+// kernel's, which has no descriptor left.
+func NewSockets() (*Sockets, error) {
+	fd, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
+	if err == nil {
+		// Without it the runtime would give the wait a thread of its own.
+		err = unix.SetNonblock(fd, true)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("making an epoll descriptor: %w", err)
+	}
+	p := &Sockets{epoll: os.NewFile(uintptr(fd), "epoll"), fd: fd, done: make(chan struct{})}
+	if p.raw, err = p.epoll.SyscallConn(); err != nil {
+		return nil, fmt.Errorf("watching an epoll descriptor: %w", err)
+	}
+	go p.wait()
+	return p, nil
+}
+
+// Close ends the goroutine and what still lingers. All streams are closed
+// before.
+func (p *Sockets) Close() {
+	_ = p.epoll.Close() // nothing is written to it
+	<-p.done
+	p.mu.Lock()
+	rest := p.table
+	p.table = nil
+	p.mu.Unlock()
+	for _, c := range rest {
+		if c != nil {
+			_ = c.socket.Close()
+		}
+	}
+}
+
+// Serve takes over the connection of a request and starts the stream on it,
+// with the headers that w has. closed is called once, when the stream is
+// closed. A client whose machine is gone is given up a little after timeout, by
+// the kernel: the engine comes first with those that only take nothing. False means that nothing was done and that this connection is
+// not for it: then the stream has to be served by HTTP.
+func (p *Sockets) Serve(w http.ResponseWriter, r *http.Request, s *engine.Stream, timeout time.Duration, closed func()) bool {
+	socket, ok := r.Context().Value(tcpKey{}).(*net.TCPConn)
+	if p == nil || !ok || r.TLS != nil || !r.ProtoAtLeast(1, 1) || r.ProtoAtLeast(2, 0) {
+		return false
+	}
+	c := &conn{sockets: p, socket: socket, stream: s, closed: closed, owed: appendHead(w.Header())}
+	if !p.add(c, timeout) {
+		return false
+	}
+	// What the client sent after its request is never read: the connection
+	// carries one stream and is closed.
+	if _, _, err := http.NewResponseController(w).Hijack(); err != nil {
+		p.remove(c)
+		return false
+	}
+	s.Start(c)
+	p.started(c)
+	return true
+}
+
+// add makes the connection known to epoll. It stays net/http's until then.
+func (p *Sockets) add(c *conn, timeout time.Duration) bool {
+	raw, err := c.socket.SyscallConn()
+	if err != nil {
+		return false
+	}
+	ok := false
+	err = raw.Control(func(fd uintptr) {
+		c.fd = int(fd)
+		// Kernels that refuse keep more, and keep it longer, which is no error.
+		_ = unix.SetsockoptInt(c.fd, unix.SOL_SOCKET, unix.SO_SNDBUF, sendBufferBytes)
+		_ = unix.SetsockoptInt(c.fd, unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, int((timeout + lingerTime).Milliseconds()))
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		p.generation++
+		c.generation = p.generation
+		if ok = c.watch(unix.EPOLL_CTL_ADD, unix.EPOLLRDHUP|unix.EPOLLET) == nil; !ok {
+			return
+		}
+		if missing := c.fd + 1 - len(p.table); missing > 0 {
+			p.table = append(p.table, make([]*conn, missing)...)
+		}
+		p.table[c.fd] = c
+	})
+	return err == nil && ok
+}
+
+// remove undoes add.
+func (p *Sockets) remove(c *conn) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	_ = c.watch(unix.EPOLL_CTL_DEL, 0) // it is there
+	p.table[c.fd] = nil
+}
+
+// started passes on what happened before the stream could be told.
+func (p *Sockets) started(c *conn) {
+	p.mu.Lock()
+	c.started = true
+	gone := c.gone
+	p.mu.Unlock()
+	if gone {
+		c.stream.Leave()
+	} else {
+		c.stream.Writable() // does nothing unless it is blocked
+	}
+}
+
+// wait passes on what epoll says, a batch at a time.
+func (p *Sockets) wait() {
+	defer close(p.done)
+	events := make([]unix.EpollEvent, eventBatch)
+	n := 0
+	poll := func(fd uintptr) bool {
+		n, _ = unix.EpollWait(int(fd), events, 0) // interrupted: once more
+		return n != 0
+	}
+	for p.raw.Read(poll) == nil {
+		for i := range max(n, 0) {
+			p.handle(&events[i])
+		}
+	}
+}
+
+func (p *Sockets) handle(e *unix.EpollEvent) {
+	left := e.Events&(unix.EPOLLRDHUP|unix.EPOLLHUP|unix.EPOLLERR) != 0
+	p.mu.Lock()
+	var c *conn
+	if int(e.Fd) < len(p.table) {
+		c = p.table[e.Fd]
+	}
+	if c == nil || c.generation != uint32(e.Pad) { // of a connection before
+		p.mu.Unlock()
+		return
+	}
+	c.gone = c.gone || left
+	started, lingers := c.started, c.lingers
+	p.mu.Unlock()
+	switch {
+	case lingers && left:
+		p.release(c)
+	case lingers, !started:
+	case left:
+		c.stream.Leave()
+	default:
+		c.stream.Writable()
+	}
+}
+
+// finish lets go of a closed stream's connection: after its client's FIN when
+// the answer is whole, else at once and so that the client cannot take it for
+// whole.
+func (p *Sockets) finish(c *conn, whole bool) {
+	p.mu.Lock()
+	if whole && !c.gone && c.socket.CloseWrite() == nil {
+		c.lingers = true
+		time.AfterFunc(lingerTime, func() { p.release(c) })
+		p.mu.Unlock()
+		return
+	}
+	p.mu.Unlock()
+	if !whole {
+		_ = c.socket.SetLinger(0) // what a stuck client has not taken is dropped
+	}
+	p.release(c)
+}
+
+// release closes the descriptor, once: another connection may have its number
+// right after.
+func (p *Sockets) release(c *conn) {
+	p.mu.Lock()
+	mine := c.fd < len(p.table) && p.table[c.fd] == c
+	if mine {
+		p.table[c.fd] = nil
+	}
+	p.mu.Unlock()
+	if mine {
+		_ = c.socket.Close() // nothing is left to write
+	}
+}
