@@ -13,14 +13,19 @@ const stream = (proxy, query) => `${proxy.url}/v2/realtime/stream?${query}`;
 const numbers = (from, to) => Array.from({ length: to - from + 1 }, (_, i) => ({ n: from + i }));
 const texts = (values) => values.map((v) => JSON.stringify(v));
 
-async function bench(t, settings = { hot }) {
+/** A gateway, and a proxy that sees to it that streams come in the client's encoding. */
+async function bench(t, client, settings = { hot }) {
   const gateway = await startGateway(t, settings);
-  return { gateway, proxy: await startProxy(t, gateway) };
+  const proxy = await startProxy(t, gateway, client.encoding);
+  t.after(() => {
+    for (const stream of proxy.streams.filter((s) => s.session)) assert.equal(stream.encoding, client.encoding);
+  });
+  return { gateway, proxy };
 }
 
 const promises = {
   async "data arrives as it was published, each with the cursor that the publisher was told"(t, client) {
-    const { gateway, proxy } = await bench(t, {});
+    const { gateway, proxy } = await bench(t, client, {});
     const reader = await client.open(t, stream(proxy, "channels=a.*"));
     await reader.control("caught-up");
     const put = (channel, kind, body) => publishOne(gateway, `channels/${channel}/events`, { "Content-Type": kind }, body);
@@ -41,7 +46,7 @@ const promises = {
   },
 
   async "the other formats arrive whole: by type, with their envelope, in arrays"(t, client) {
-    const { gateway, proxy } = await bench(t, {});
+    const { gateway, proxy } = await bench(t, client, {});
     const typed = await client.open(t, stream(proxy, "channels=a&format=typed"), ["invoice.paid"]);
     const envelope = await client.open(t, stream(proxy, "channels=a&format=envelope"));
     const array = await client.open(t, stream(proxy, "channels=a&format=array"));
@@ -58,7 +63,7 @@ const promises = {
   },
 
   async "a stream cut in the middle of a frame loses nothing and repeats nothing"(t, client) {
-    const { gateway, proxy } = await bench(t);
+    const { gateway, proxy } = await bench(t, client);
     const reader = await client.open(t, stream(proxy, "channels=a"));
     await reader.control("caught-up");
     await publish(gateway, "a", { n: 1 });
@@ -75,7 +80,7 @@ const promises = {
   },
 
   async "a quiet reader comes back with the id of a checkpoint and gets what it is owed"(t, client) {
-    const { gateway, proxy } = await bench(t);
+    const { gateway, proxy } = await bench(t, client);
     const reader = await client.open(t, stream(proxy, "channels=quiet"));
     await reader.control("caught-up");
     const [, , upto] = await publish(gateway, "loud", 1, 2, 3);
@@ -91,7 +96,7 @@ const promises = {
 
   async "a pod that is asked to stop hands its reader to the next one"(t, client) {
     const cold = { drain: { timeout: "2s", preStopDelay: "300ms", reconnectSpread: "500ms" } };
-    const { gateway, proxy } = await bench(t, { hot, cold });
+    const { gateway, proxy } = await bench(t, client, { hot, cold });
     const next = await startGateway(t, { hot });
     const reader = await client.open(t, stream(proxy, "channels=a"));
     await reader.control("caught-up");
@@ -114,7 +119,7 @@ const promises = {
   },
 
   async "a full pod is waited for with the position kept, not given up"(t, client) {
-    const { gateway, proxy } = await bench(t, { hot: { ...hot, connections: { ...hot.connections, maxPerPod: 1 } } });
+    const { gateway, proxy } = await bench(t, client, { hot: { ...hot, connections: { ...hot.connections, maxPerPod: 1 } } });
     const reader = await client.open(t, stream(proxy, "channels=a"));
     await reader.control("caught-up");
     const [seen] = await publish(gateway, "a", { n: 1 });
@@ -136,7 +141,7 @@ const promises = {
   },
 
   async "a pod that died tells its readers that they must reload"(t, client) {
-    const { gateway, proxy } = await bench(t);
+    const { gateway, proxy } = await bench(t, client);
     const reader = await client.open(t, stream(proxy, "channels=a"));
     await reader.control("caught-up");
     const [cursor] = await publish(gateway, "a", { n: 1 });
@@ -152,7 +157,7 @@ const promises = {
   },
 
   async "a request that can never work is given up, a break is not"(t, client) {
-    const { proxy } = await bench(t);
+    const { proxy } = await bench(t, client);
     const reader = await client.open(t, stream(proxy, "channels=a..b"));
     const log = await reader.until("the end", (l) => l.length > 0);
     assert.deepEqual(log, [{ type: "error", state: 2 }]);
@@ -179,8 +184,10 @@ describe("EventSource", { concurrency: true }, () => {
     describe(name, { concurrency: false }, () => {
       before(client.start);
       after(client.stop);
-      for (const [promise, keep] of Object.entries(promises)) {
-        test(promise, { timeout: 60_000 }, (t) => keep(t, client));
+      for (const encoding of ["identity", "gzip"]) {
+        for (const [promise, keep] of Object.entries(promises)) {
+          test(`${promise}; ${encoding}`, { timeout: 60_000 }, (t) => keep(t, { ...client, encoding }));
+        }
       }
     });
   }

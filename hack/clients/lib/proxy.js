@@ -79,6 +79,7 @@ class Proxy {
 
   #pass(stream, answer, response) {
     stream.status = answer.statusCode;
+    stream.session = answer.headers["sg-session"];
     stream.encoding = answer.headers["content-encoding"] ?? "identity";
     response.writeHead(answer.statusCode, answer.headers);
     response.flushHeaders();
