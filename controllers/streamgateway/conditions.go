@@ -37,8 +37,8 @@ func (s *scope) conditions(status *v1alpha1.StreamGatewayStatus) {
 		programmed: s.programmed(),
 		available:  s.available(status.ActiveRevision != ""),
 		healthy:    s.healthy(),
-		stalled:    s.stalled(),
 	}
+	v.stalled = s.stalled(v.programmed)
 	v.reconciling = s.reconciling(&v)
 	ready := v.ready(status.ActiveRevision)
 	if v.reconciling.status == metav1.ConditionTrue {
@@ -194,9 +194,9 @@ func (s *scope) deadlineExceeded() bool {
 	return c != nil && c.Status == corev1.ConditionFalse && c.Reason == v1alpha1.ReasonProgressDeadlineExceeded
 }
 
-// stalled: nothing will change until somebody changes something.
-func (s *scope) stalled() verdict {
-	p := s.programmed()
+// stalled: nothing will change until somebody changes something. p is the
+// verdict on Programmed.
+func (s *scope) stalled(p verdict) verdict {
 	if p.status == metav1.ConditionFalse {
 		switch p.reason {
 		case v1alpha1.ReasonNameCollision:

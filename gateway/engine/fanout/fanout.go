@@ -188,15 +188,21 @@ func (f *Fanout) at(seq uint64) wire.Cursor { return wire.Cursor{Epoch: f.opts.E
 // never 0, which stands for no time.
 func (f *Fanout) now() int64 { return int64(time.Since(f.start)) + 1 }
 
-// place gives a new stream of a group its loop.
-func (f *Fanout) place(key groupKey) *loop {
-	f.mu.Lock()
-	defer f.mu.Unlock()
+// counts is how many members a group has on each loop. f.mu is held.
+func (f *Fanout) counts(key groupKey) []int {
 	counts := f.places[key]
 	if counts == nil {
 		counts = make([]int, len(f.loops))
 		f.places[key] = counts
 	}
+	return counts
+}
+
+// place gives a new stream of a group its loop.
+func (f *Fanout) place(key groupKey) *loop {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	counts := f.counts(key)
 	best := -1
 	for i, n := range counts {
 		if n > 0 && n < maxShared {

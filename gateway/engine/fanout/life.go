@@ -154,7 +154,7 @@ func (l *loop) part(s *Stream) {
 	l.f.delist(s)
 }
 
-func remove(list []*Stream, i int) []*Stream {
+func remove[T any](list []*T, i int) []*T {
 	last := len(list) - 1
 	list[i] = list[last]
 	list[last] = nil

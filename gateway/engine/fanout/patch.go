@@ -190,12 +190,7 @@ func (l *loop) regroup(s *Stream, subs *wire.SubSet) {
 func (f *Fanout) move(key groupKey, l *loop) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	counts := f.places[key]
-	if counts == nil {
-		counts = make([]int, len(f.loops))
-		f.places[key] = counts
-	}
-	counts[l.index]++
+	f.counts(key)[l.index]++
 	f.load[l.index]++
 	f.active++
 }

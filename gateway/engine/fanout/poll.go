@@ -251,11 +251,10 @@ func (l *loop) unwait(w *waiter) {
 	}
 	l.n.subscriptions -= w.subs.Len()
 	if w.index >= 0 {
-		last := len(g.waiters) - 1
-		g.waiters[w.index] = g.waiters[last]
-		g.waiters[w.index].index = w.index
-		g.waiters[last] = nil
-		g.waiters = g.waiters[:last]
+		g.waiters = remove(g.waiters, w.index)
+		if w.index < len(g.waiters) {
+			g.waiters[w.index].index = w.index
+		}
 	}
 	l.dissolve(g)
 }

@@ -79,8 +79,9 @@ func (p *Sockets) Close() {
 // Serve takes over the connection of a request and starts the stream on it,
 // with the headers that w has. closed is called once, when the stream is
 // closed. A client whose machine is gone is given up a little after timeout, by
-// the kernel: the engine comes first with those that only take nothing. False means that nothing was done and that this connection is
-// not for it: then the stream has to be served by HTTP.
+// the kernel: the engine comes first with those that only take nothing. False
+// means that nothing was done and that this connection is not for it: then the
+// stream has to be served by HTTP.
 func (p *Sockets) Serve(w http.ResponseWriter, r *http.Request, s *engine.Stream, timeout time.Duration, closed func()) bool {
 	socket, ok := r.Context().Value(tcpKey{}).(*net.TCPConn)
 	if p == nil || !ok || r.TLS != nil || !r.ProtoAtLeast(1, 1) || r.ProtoAtLeast(2, 0) {
