@@ -31,10 +31,14 @@ lint: ## Run golangci-lint with the Kubernetes API rules (built from modules, mi
 	hack/lint
 
 .PHONY: test
-test: compiler assets ## Run every test that needs no node, race detector on: unit, model, fuzz seeds, golden, API server.
+test: compiler assets ## Run every test that needs no node, race detector on: unit, model, fuzz seeds, golden, API server (FUZZ=5m: fuzz instead).
+ifdef FUZZ
+	hack/fuzz $(FUZZ)
+else
 	CGO_ENABLED=1 go test -race -timeout 15m ./...
 	@set -e; for m in $(MODULES); do echo "go test -C $$m"; CGO_ENABLED=1 go test -C $$m -race -timeout 5m ./...; done
 	go test -C hack/chart ./... # without the race detector: it has no goroutine, and would compile Helm again
+endif
 
 .PHONY: golden
 golden: ## Rewrite the golden files; read the diff.

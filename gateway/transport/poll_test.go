@@ -150,13 +150,41 @@ func FuzzStreamBody(f *testing.F) {
 		if no != nil {
 			return
 		}
-		if n := ask.Subs.Len(); n < 1 || n > 100 || ask.Last > maxLast || ask.poll && (ask.limit < 1 || ask.wait < 0) || ask.inBand {
-			t.Fatalf("let in: %+v", ask)
+		if ask.inBand {
+			t.Fatalf("a POST answered as an EventSource: %+v", ask)
 		}
-		for name := range ask.From {
-			if !ask.Subs.Match(name) {
-				t.Fatalf("from %s without a subscription", name)
-			}
+		checkLetIn(t, ask)
+	})
+}
+
+func FuzzStreamQuery(f *testing.F) {
+	f.Add("channels=a,b.%3E&cursor=k3f9x2.2&format=array&last=1&from=a:k3f9x2.1&errors=http&pad=1", "k3f9x2.9")
+	f.Add("channels=a&channels=b.*&wait=25&limit=5&compress=off", "")
+	f.Add("wait=-0&limit=01;channels=%zz&%00", "\xff.1")
+	p := newPod(f)
+	f.Fuzz(func(t *testing.T, query, last string) {
+		q := httptest.NewRequest(http.MethodGet, Base+"/stream", nil)
+		q.URL.RawQuery = query
+		q.Header.Set("Last-Event-ID", last)
+		ask, no := parseStream(httptest.NewRecorder(), q, p.connections.Load())
+		if (ask == nil) != (no != nil) || no != nil && (no.status < 400 || no.status > 499) {
+			t.Fatalf("%v %v", ask, no)
+		}
+		if no == nil {
+			checkLetIn(t, ask)
 		}
 	})
+}
+
+// checkLetIn holds what every request for a stream keeps once it is let in.
+func checkLetIn(t *testing.T, ask *streamRequest) {
+	t.Helper()
+	if n := ask.Subs.Len(); n < 1 || n > 100 || ask.Last > maxLast || ask.poll && (ask.limit < 1 || ask.wait < 0) {
+		t.Fatalf("let in: %+v", ask)
+	}
+	for name := range ask.From {
+		if !ask.Subs.Match(name) {
+			t.Fatalf("from %s without a subscription", name)
+		}
+	}
 }
