@@ -1,0 +1,166 @@
+package engine_test
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"runtime"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/streamgateway/streamgateway/gateway/engine"
+	"github.com/streamgateway/streamgateway/gateway/engine/wire"
+)
+
+// stuck is a sink that never takes a byte.
+type stuck struct{}
+
+func (stuck) TryWrite([]byte) (int, bool, error) { return 0, true, nil }
+func (stuck) Close()                             {}
+
+// TestADayOfChurnLeavesNothingBehind lives through a day in which streams come,
+// go, stall and are forgotten, and every channel is new and soon quiet: what is
+// held at its end is what was held after its first two hours.
+func TestADayOfChurnLeavesNothingBehind(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const step, hour = 30 * time.Second, time.Hour
+		r := makeRig(2, func(tun *engine.Tuning) { tun.Replay.MaxBytes = 4 << 20 })
+		defer r.Close()
+		random := rand.New(rand.NewPCG(24, 60))
+		var open []*engine.Stream
+		var early, late held
+		for begun, n := time.Now(), 0; time.Since(begun) <= 24*hour; n++ {
+			r.publish("always", fmt.Sprintf("[%d]", n))
+			r.publish(fmt.Sprintf("once.%d", n), "[1]", "[2]")
+			for i := range 4 {
+				open = append(open, churn(t, r, random, n, i))
+			}
+			for len(open) > 60 {
+				i := random.IntN(len(open))
+				open[i].Leave()
+				open[i] = open[len(open)-1]
+				open = open[:len(open)-1]
+			}
+			time.Sleep(step)
+			r.Evict()
+			if early.heap == 0 && time.Since(begun) >= 2*hour {
+				early = hold(r)
+			}
+		}
+		late = hold(r)
+		t.Logf("after two hours %+v, after a day %+v", early, late)
+		if late.Channels > early.Channels+early.Channels/4 || late.groups > 70 || late.Bytes > early.Bytes+early.Bytes/4 {
+			t.Errorf("after two hours %+v, after a day %+v", early, late)
+		}
+		if late.heap > early.heap+early.heap/4 {
+			t.Errorf("heap %d KiB after two hours, %d KiB after a day", early.heap>>10, late.heap>>10)
+		}
+	})
+}
+
+// churn opens one stream: on a channel of all, on one of its own, on a pattern,
+// or one whose client takes nothing.
+func churn(t *testing.T, r *rig, random *rand.Rand, n, i int) *engine.Stream {
+	q := engine.Request{
+		Subs:     subs(t, "always", []string{fmt.Sprintf("own.%d.%d", n, i), "once.>", "other"}[random.IntN(3)]),
+		Format:   []wire.Format{wire.Plain, wire.Envelope, wire.Array}[random.IntN(3)],
+		Position: wire.Position{Where: []wire.Where{wire.Now, wire.Earliest}[random.IntN(2)]},
+		Gzip:     random.IntN(2) == 0,
+		Identity: engine.Identity{SID: fmt.Sprintf("s%d.%d", n, i)},
+	}
+	s, err := r.Open(q)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if i == 0 {
+		s.Start(stuck{})
+	} else {
+		s.Start(void{})
+	}
+	return s
+}
+
+// held is what an engine holds at a moment.
+type held struct {
+	Channels, groups int
+	Bytes            int64
+	heap             uint64
+}
+
+func hold(r *rig) held {
+	synctest.Wait()
+	s := r.Stats()
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return held{s.Ring.Channels, s.Subscriptions.Groups, s.Ring.Bytes, m.HeapAlloc}
+}
+
+// TestAStormOfReconnectsLosesNothing cuts all streams at once, again and again,
+// while events go on, and lets all come back at once from where they were.
+func TestAStormOfReconnectsLosesNothing(t *testing.T) {
+	const clients, storms = 200, 5
+	r := makeRig(2, func(tun *engine.Tuning) { tun.Batching.Window = time.Millisecond })
+	var log []string
+	var events, storm sync.WaitGroup
+	stop := make(chan struct{})
+	events.Go(func() {
+		for {
+			select {
+			case <-stop:
+				return
+			default:
+				log = append(log, []string{"a", "b", "c.x", "z"}[len(log)%4])
+				r.publish(log[len(log)-1], fmt.Sprintf("[%d]", len(log)))
+				time.Sleep(200 * time.Microsecond)
+			}
+		}
+	})
+	var all []*session
+	var mu sync.Mutex // of all
+	for i := range clients {
+		storm.Go(func() {
+			random := rand.New(rand.NewPCG(uint64(i), 1))
+			from := wire.Position{Where: wire.Now}
+			set := subs(t, "a", []string{"b", "c.>"}[i%2])
+			for range storms {
+				s := reopen(t, r, set, []wire.Format{wire.Plain, wire.Array}[i/2%2], i%3 == 0, from)
+				mu.Lock()
+				all = append(all, s)
+				mu.Unlock()
+				time.Sleep(time.Duration(20+random.IntN(20)) * time.Millisecond)
+				s.stream.Leave()
+				s.mu.Lock()
+				from = wire.Position{Where: wire.At, Cursor: s.last}
+				s.mu.Unlock()
+			}
+		})
+	}
+	storm.Wait()
+	close(stop)
+	events.Wait()
+	r.Close()
+	for _, s := range all {
+		s.check(t, log)
+	}
+	if resumes := r.Stats().Resumes; resumes.Complete < clients*(storms-1)*9/10 || resumes.Reset > 0 {
+		t.Errorf("%+v", resumes)
+	}
+	t.Logf("%d events, %d streams", len(log), len(all))
+}
+
+func reopen(t *testing.T, r *rig, set *wire.SubSet, format wire.Format, packed bool, from wire.Position) *session {
+	stream, err := r.Open(engine.Request{Subs: set, Format: format, Gzip: packed, Position: from})
+	if err != nil {
+		t.Error(err)
+		return nil
+	}
+	if from.Where == wire.At && stream.Cursor() != from.Cursor {
+		t.Errorf("resumed at %v, not at %v", stream.Cursor(), from.Cursor)
+	}
+	s := &session{subs: set, format: format, from: stream.Cursor().Seq}
+	s.stream = stream
+	stream.Start(s)
+	return s
+}
