@@ -132,7 +132,9 @@ func TestAStormOfReconnectsLosesNothing(t *testing.T) {
 				time.Sleep(time.Duration(20+random.IntN(20)) * time.Millisecond)
 				s.stream.Leave()
 				s.mu.Lock()
-				from = wire.Position{Where: wire.At, Cursor: s.last}
+				if s.last.Epoch != "" { // else it was cut before its first byte
+					from = wire.Position{Where: wire.At, Cursor: s.last}
+				}
 				s.mu.Unlock()
 			}
 		})
@@ -144,7 +146,7 @@ func TestAStormOfReconnectsLosesNothing(t *testing.T) {
 	for _, s := range all {
 		s.check(t, log)
 	}
-	if resumes := r.Stats().Resumes; resumes.Complete < clients*(storms-1)*9/10 || resumes.Reset > 0 {
+	if resumes := r.Stats().Resumes; resumes.Complete < clients*(storms-1)/2 || resumes.Reset > 0 {
 		t.Errorf("%+v", resumes)
 	}
 	t.Logf("%d events, %d streams", len(log), len(all))
