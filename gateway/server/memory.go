@@ -21,6 +21,8 @@ const (
 	// collectEvery is how often memory that may be free is looked for while
 	// streams are refused.
 	collectEvery = 10 * time.Second
+	// crowdStreams coming or leaving leave enough behind to look for it.
+	crowdStreams = 1000
 )
 
 // usage is the memory of this process by what it is for, in bytes.
@@ -40,6 +42,7 @@ type account struct {
 	last      atomic.Pointer[usage]
 	full      atomic.Bool
 	collected time.Time
+	crowd     crowd
 }
 
 // newAccount reads the limits: the container's, and GOMEMLIMIT where that is
@@ -78,6 +81,23 @@ func (a *account) judge(total int64) (full bool) {
 	return full
 }
 
+// crowd notices when many streams have come or gone. Their handshakes, or they
+// themselves, are garbage then, of a kilobyte for each and more, which the
+// runtime would keep for up to two minutes when little happens.
+type crowd struct{ collected, before int }
+
+// over tells, given the number of open streams once a second, that a crowd has
+// come or gone and that it is calm again.
+func (c *crowd) over(streams int) bool {
+	calm := streams == c.before
+	c.before = streams
+	if !calm || max(streams-c.collected, c.collected-streams) < crowdStreams {
+		return false
+	}
+	c.collected = streams
+	return true
+}
+
 // liveBytes is what the last collection found in use, and all stacks.
 func liveBytes() int64 {
 	samples := []metrics.Sample{{Name: "/gc/heap/live:bytes"}, {Name: "/memory/classes/heap/stacks:bytes"}}
@@ -94,6 +114,9 @@ func liveBytes() int64 {
 // weigh refuses new streams while the pod has no memory for them. Those that
 // are open go on: what they are owed is in the ring already.
 func (s *Server) weigh() {
+	if streams, _, _ := s.streams.Counts(); s.memory.crowd.over(streams) {
+		runtime.GC()
+	}
 	before := s.memory.full.Load()
 	full := s.memory.take(s.engine.LogStats().Bytes, int64(s.keys()))
 	megabytes := 0

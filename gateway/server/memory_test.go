@@ -85,3 +85,20 @@ func TestAFullGatewayRefusesNewStreamsAndSaysSo(t *testing.T) {
 		t.Errorf("used is %+v", u)
 	}
 }
+
+func TestACrowdIsOverWhenManyHaveComeOrGoneAndNobodyElseDoes(t *testing.T) {
+	c := crowd{}
+	for i, step := range []struct {
+		streams int
+		over    bool
+	}{
+		{0, false}, {900, false}, {900, false}, // no crowd
+		{1000, false}, {4000, false}, {4001, false}, {4001, true}, {4001, false},
+		{3100, false}, {3100, false}, {3001, false}, {3001, true}, {3001, false},
+		{4001, false}, {3001, false}, {3001, false}, // came and went between two collections
+	} {
+		if got := c.over(step.streams); got != step.over {
+			t.Errorf("step %d: %v with %d streams", i, got, step.streams)
+		}
+	}
+}

@@ -2,7 +2,6 @@ package netio
 
 import (
 	"bytes"
-	"net"
 	"net/http"
 	"strconv"
 	"syscall"
@@ -24,13 +23,12 @@ const (
 // the shared bytes, so that they are the same for every kind of sink.
 type conn struct {
 	sockets *Sockets
-	socket  *net.TCPConn // owns the descriptor
 	stream  *engine.Stream
 	closed  func()
 
 	owed []byte // head or frame that the kernel has not taken; goes first
 	left int    // bytes of the chunk at hand that the kernel has not taken
-	fd   int
+	fd   int    // its own, closed by release
 
 	// Guarded by sockets.mu.
 	generation uint32 // tells this connection from others with its descriptor

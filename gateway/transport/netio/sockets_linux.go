@@ -71,7 +71,7 @@ func (p *Sockets) Close() {
 	p.mu.Unlock()
 	for _, c := range rest {
 		if c != nil {
-			_ = c.socket.Close()
+			_ = unix.Close(c.fd) // nothing is left to write
 		}
 	}
 }
@@ -87,54 +87,56 @@ func (p *Sockets) Serve(w http.ResponseWriter, r *http.Request, s *engine.Stream
 	if p == nil || !ok || r.TLS != nil || !r.ProtoAtLeast(1, 1) || r.ProtoAtLeast(2, 0) {
 		return false
 	}
-	c := &conn{sockets: p, socket: socket, stream: s, closed: closed, owed: appendHead(w.Header())}
-	if !p.add(c, timeout) {
+	c := &conn{sockets: p, stream: s, closed: closed, owed: appendHead(w.Header())}
+	if !p.add(c, socket, timeout) {
 		return false
 	}
 	// What the client sent after its request is never read: the connection
 	// carries one stream and is closed.
 	if _, _, err := http.NewResponseController(w).Hijack(); err != nil {
-		p.remove(c)
+		// Closing alone does not make epoll forget a connection that lives on.
+		_ = c.watch(unix.EPOLL_CTL_DEL, 0)
+		p.release(c)
 		return false
 	}
+	_ = socket.Close() // the stream has a descriptor of its own
 	s.Start(c)
 	p.started(c)
 	return true
 }
 
-// add makes the connection known to epoll. It stays net/http's until then.
-func (p *Sockets) add(c *conn, timeout time.Duration) bool {
-	raw, err := c.socket.SyscallConn()
+// add gives the connection a descriptor of its own and makes that known to
+// epoll. The connection stays net/http's until then. Package net keeps some
+// 900 bytes for each descriptor (its poller's part, two addresses, the
+// connection), half of what an idle stream would cost.
+func (p *Sockets) add(c *conn, socket *net.TCPConn, timeout time.Duration) bool {
+	raw, err := socket.SyscallConn()
 	if err != nil {
 		return false
 	}
-	ok := false
+	var failed error
 	err = raw.Control(func(fd uintptr) {
-		c.fd = int(fd)
-		// Kernels that refuse keep more, and keep it longer, which is no error.
-		_ = unix.SetsockoptInt(c.fd, unix.SOL_SOCKET, unix.SO_SNDBUF, sendBufferBytes)
-		_ = unix.SetsockoptInt(c.fd, unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, int((timeout + lingerTime).Milliseconds()))
-		p.mu.Lock()
-		defer p.mu.Unlock()
-		p.generation++
-		c.generation = p.generation
-		if ok = c.watch(unix.EPOLL_CTL_ADD, unix.EPOLLRDHUP|unix.EPOLLET) == nil; !ok {
-			return
-		}
-		if missing := c.fd + 1 - len(p.table); missing > 0 {
-			p.table = append(p.table, make([]*conn, missing)...)
-		}
-		p.table[c.fd] = c
+		c.fd, failed = unix.FcntlInt(fd, unix.F_DUPFD_CLOEXEC, 0)
 	})
-	return err == nil && ok
-}
-
-// remove undoes add.
-func (p *Sockets) remove(c *conn) {
+	if err != nil || failed != nil {
+		return false // closed already, or no descriptor is left
+	}
+	// Kernels that refuse keep more, and keep it longer, which is no error.
+	_ = unix.SetsockoptInt(c.fd, unix.SOL_SOCKET, unix.SO_SNDBUF, sendBufferBytes)
+	_ = unix.SetsockoptInt(c.fd, unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, int((timeout + lingerTime).Milliseconds()))
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	_ = c.watch(unix.EPOLL_CTL_DEL, 0) // it is there
-	p.table[c.fd] = nil
+	p.generation++
+	c.generation = p.generation
+	if c.watch(unix.EPOLL_CTL_ADD, unix.EPOLLRDHUP|unix.EPOLLET) != nil {
+		_ = unix.Close(c.fd) // nothing was written
+		return false
+	}
+	if missing := c.fd + 1 - len(p.table); missing > 0 {
+		p.table = append(p.table, make([]*conn, missing)...)
+	}
+	p.table[c.fd] = c
+	return true
 }
 
 // started passes on what happened before the stream could be told.
@@ -196,7 +198,7 @@ func (p *Sockets) handle(e *unix.EpollEvent) {
 // whole.
 func (p *Sockets) finish(c *conn, whole bool) {
 	p.mu.Lock()
-	if whole && !c.gone && c.socket.CloseWrite() == nil {
+	if whole && !c.gone && unix.Shutdown(c.fd, unix.SHUT_WR) == nil {
 		c.lingers = true
 		time.AfterFunc(lingerTime, func() { p.release(c) })
 		p.mu.Unlock()
@@ -204,7 +206,8 @@ func (p *Sockets) finish(c *conn, whole bool) {
 	}
 	p.mu.Unlock()
 	if !whole {
-		_ = c.socket.SetLinger(0) // what a stuck client has not taken is dropped
+		// What a stuck client has not taken is dropped.
+		_ = unix.SetsockoptLinger(c.fd, unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{Onoff: 1})
 	}
 	p.release(c)
 }
@@ -219,6 +222,6 @@ func (p *Sockets) release(c *conn) {
 	}
 	p.mu.Unlock()
 	if mine {
-		_ = c.socket.Close() // nothing is left to write
+		_ = unix.Close(c.fd) // nothing is left to write
 	}
 }
