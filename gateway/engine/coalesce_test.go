@@ -59,6 +59,9 @@ func TestTokensAreMergedOnTheirWayAndNeverInTheLog(t *testing.T) {
 		if s := r.Stats(); s.Events.Delivered != 5+5+2 {
 			t.Errorf("%d events delivered; parts are counted, not pieces", s.Events.Delivered)
 		}
+		if s := r.Stats(); s.Batches.Merged != 3+4+1 {
+			t.Errorf("%d parts merged into others", s.Batches.Merged)
+		}
 		tun := tuning()
 		r.Tune(tun)
 		expect("with the flag off", open(at(3)), `k3f9x2.4  "3"; k3f9x2.5  "4"`)

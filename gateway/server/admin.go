@@ -25,7 +25,9 @@ func (s *Server) adminRoutes() http.Handler {
 	mux.HandleFunc("GET "+report.ReadyzPath, func(w http.ResponseWriter, _ *http.Request) {
 		answer(w, s.ready(), s.unready())
 	})
-	mux.Handle("GET "+report.MetricsPath, promhttp.HandlerFor(s.registry(), promhttp.HandlerOpts{EnableOpenMetrics: true}))
+	mux.Handle("GET "+report.MetricsPath, promhttp.HandlerFor(s.registry(), promhttp.HandlerOpts{
+		EnableOpenMetrics: true, EnableOpenMetricsTextCreatedSamples: true,
+	}))
 	return mux
 }
 

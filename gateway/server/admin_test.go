@@ -12,8 +12,6 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus/testutil"
-
 	"github.com/streamgateway/streamgateway/gateway/config"
 	"github.com/streamgateway/streamgateway/gateway/report"
 	"github.com/streamgateway/streamgateway/gateway/transport"
@@ -49,48 +47,6 @@ func TestReportAndMetricsTellWhatHappened(t *testing.T) {
 	g.get(g.base+"/metrics", &m)
 	if m.Batching.WindowMs != 0 || m.Flags.Values["batching"] || m.Flags.Rev != 2 {
 		t.Errorf("with batching switched off: %+v %+v", m.Batching, m.Flags)
-	}
-}
-
-func TestPrometheusMetricsFollowTheRulesAndHoldNoChannel(t *testing.T) {
-	g := start(t, nil)
-	s := g.open("channels=secret.channel")
-	s.next("sg.caught-up")
-	g.post("secret.channel", `"x"`)
-	s.next("")
-	problems, err := testutil.GatherAndLint(g.registry())
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, p := range problems {
-		t.Errorf("%s: %s", p.Metric, p.Text)
-	}
-	res, err := http.Get(g.admin + report.MetricsPath)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer res.Body.Close()
-	body, err := io.ReadAll(res.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, want := range []string{`sg_connections{encoding="gzip",transport="sse"} 1`, `sg_events_published_total{durability="memory"} 1`,
-		`sg_publish_to_write_seconds_count 1`, `sg_publish_to_write_seconds_bucket{le="0.512"} 1`, `sg_publish_ack_seconds_count{broker="memory"} 1`,
-		`sg_build_info{version="test"} 1`, "go_goroutines", `sg_flag_info{flag="replay",state="on"} 1`} {
-		if !strings.Contains(string(body), want) {
-			t.Errorf("%s is missing", want)
-		}
-	}
-	for _, path := range []string{report.MetricsPath, report.Path} {
-		res, err := http.Get(g.admin + path)
-		if err != nil {
-			t.Fatal(err)
-		}
-		body, _ := io.ReadAll(res.Body)
-		_ = res.Body.Close()
-		if strings.Contains(string(body), "secret.channel") {
-			t.Errorf("%s names a channel", path)
-		}
 	}
 }
 

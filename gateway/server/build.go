@@ -30,7 +30,7 @@ func New(o Options) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{options: o, cold: cold, log: o.Log, start: time.Now(), ackSeconds: newAckSeconds(),
+	s := &Server{options: o, cold: cold, log: o.Log, start: time.Now(), histograms: newHistograms(),
 		memory: newAccount(findCgroup(os.DirFS("/")))}
 	if err := s.openLog(); err != nil {
 		return nil, err
@@ -105,9 +105,10 @@ func (s *Server) makeRooms(hot config.Hot, api *cluster.Cluster) {
 	s.publisher = auth.New(reviewer, auth.Publishers(hot.Publishers))
 	s.streams = limit.NewStreams(hot.Connections.MaxPerPod, hot.Connections.MaxPerAddress)
 	s.streams.TuneConnect(limit.Connect(hot.Limits.Connect))
-	ack := s.ackSeconds.WithLabelValues(brokerKind)
+	ack := s.histograms.ack.WithLabelValues(brokerKind)
 	s.publish = transport.NewPublish(s.publisher, appender{s.events, s.info}, s.log,
 		func(took time.Duration) { ack.Observe(took.Seconds()) })
+	s.sessions = transport.NewSessions(s.engine)
 	s.sse = transport.NewStreams(s.engine, s.streams, s.sockets, s.options.Pod, transport.Connections(hot.Connections))
 }
 

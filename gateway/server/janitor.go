@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/streamgateway/streamgateway/gateway/engine"
 	"github.com/streamgateway/streamgateway/gateway/report"
 )
 
@@ -30,7 +31,9 @@ func (s *Server) janitor(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		}
+		began := time.Now()
 		s.engine.Evict()
+		s.histograms.cleanup.Observe(time.Since(began).Seconds())
 		s.weigh()
 		if time.Since(s.history.newest()) >= samplePeriod {
 			s.history.add(s.sample())
@@ -55,13 +58,15 @@ type sample struct {
 	published, delivered uint64
 	latency              report.Histogram
 	sizes                []uint64
+	busy                 []time.Duration // by loop
 }
 
-func (s *Server) sample() sample {
-	stats := s.engine.Stats()
+func (s *Server) sample() sample { return s.sampleOf(s.engine.Stats()) }
+
+func (s *Server) sampleOf(stats engine.Stats) sample {
 	return sample{
 		at: time.Now(), published: s.publish.Counts().Events, delivered: stats.Events.Delivered,
-		latency: latencyOf(stats), sizes: slices.Clone(stats.Batches.Sizes[:]),
+		latency: latencyOf(stats), sizes: slices.Clone(stats.Batches.Sizes[:]), busy: stats.Busy,
 	}
 }
 

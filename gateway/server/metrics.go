@@ -17,7 +17,8 @@ const brokerKind = "memory"
 
 // metrics fills the JSON that clients may read.
 func (s *Server) metrics() transport.Metrics {
-	stats, now, past := s.engine.Stats(), s.sample(), s.history.oldest()
+	stats, past := s.engine.Stats(), s.history.oldest()
+	now := s.sampleOf(stats)
 	m := transport.Metrics{
 		Version: transport.Protocol, Time: time.Now().UnixMilli(), Scope: "pod", Pod: s.options.Pod,
 		UptimeSeconds: int64(time.Since(s.start).Seconds()),

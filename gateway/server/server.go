@@ -18,8 +18,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
-
 	"github.com/streamgateway/streamgateway/gateway/auth"
 	"github.com/streamgateway/streamgateway/gateway/broker"
 	"github.com/streamgateway/streamgateway/gateway/config"
@@ -67,13 +65,14 @@ type Server struct {
 	sockets   *netio.Sockets // nil = streams are served by net/http
 	publish   *transport.Publish
 	sse       *transport.Streams
+	sessions  *transport.Sessions
 	config    *reloader
 	source    source
 	flags     atomic.Pointer[flagSet]
 
 	history    history
 	alive      pulse
-	ackSeconds *prometheus.HistogramVec
+	histograms histograms
 	draining   atomic.Bool
 
 	main, admin net.Listener
@@ -187,7 +186,7 @@ func protocols() *http.Protocols {
 func (s *Server) routes() transport.Routes {
 	r := transport.Routes{
 		Stream: s.sse, Publish: s.publish, History: transport.NewHistory(s.engine),
-		Sessions: transport.NewSessions(s.engine),
+		Sessions: s.sessions,
 		Metrics:  s.metrics, MetricsAccess: s.publisher, Log: s.log,
 	}
 	if s.options.Dev {

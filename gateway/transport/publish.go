@@ -91,7 +91,10 @@ type PublishCounts struct {
 	Rejected   uint64 // requests answered 4xx
 }
 
-type publishCounters struct{ events, duplicates, failed, rejected atomic.Uint64 }
+type publishCounters struct {
+	events, duplicates, failed, rejected atomic.Uint64
+	kinds                                tally
+}
 
 // NewPublish makes the handler. took is told how long each successful append
 // lasted; it must be quick and safe for concurrent use.
@@ -107,8 +110,12 @@ func (p *Publish) Tune(maxEventBytes int64) { p.maxEventBytes.Store(maxEventByte
 
 // Counts returns the counters.
 func (p *Publish) Counts() PublishCounts {
-	return PublishCounts{p.counts.events.Load(), p.counts.duplicates.Load(), p.counts.failed.Load(), p.counts.rejected.Load()}
+	n := &p.counts
+	return PublishCounts{n.events.Load(), n.duplicates.Load(), n.failed.Load(), n.rejected.Load()}
 }
+
+// Refused counts failed and rejected requests by the kind of their problem.
+func (p *Publish) Refused() map[string]uint64 { return p.counts.kinds.all() }
 
 // ServeHTTP takes a request from its rights over its body to the ack. Rights
 // come first: nobody without them gets a byte of body read or explained.
@@ -227,6 +234,7 @@ func (p *Publish) refuse(w http.ResponseWriter, r *http.Request, status int, kin
 	} else {
 		p.counts.rejected.Add(1)
 	}
+	p.counts.kinds.add(kind)
 	Problem(w, r, status, kind, opts...)
 }
 

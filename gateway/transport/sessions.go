@@ -11,10 +11,20 @@ import (
 
 // Sessions is the handler of /sessions/{sid}: PATCH changes what a running
 // stream reads, DELETE closes it. Who knows a session's 128 random bits may.
-type Sessions struct{ engine *engine.Engine }
+type Sessions struct {
+	engine  *engine.Engine
+	results tally
+}
 
 // NewSessions makes the handler.
-func NewSessions(e *engine.Engine) *Sessions { return &Sessions{e} }
+func NewSessions(e *engine.Engine) *Sessions { return &Sessions{engine: e} }
+
+// PatchDone is the result of a change that was made, in Patched.
+const PatchDone = "ok"
+
+// Patched counts changes by result, since the start: "ok", or the kind of the
+// problem.
+func (s *Sessions) Patched() map[string]uint64 { return s.results.all() }
 
 // sessionAnswer is the answer to a PATCH.
 type sessionAnswer struct {
@@ -38,11 +48,13 @@ func (s *Sessions) Patch(w http.ResponseWriter, r *http.Request) {
 		patched, err := s.engine.Patch(sid, p)
 		if err == nil {
 			answer := sessionAnswer{SID: sid, Revision: patched.Revision, Channels: patched.Channels, Effective: patched.Effective.String()}
+			s.results.add(PatchDone)
 			writeBody(w, wire.AppendPayload(nil, answer))
 			return
 		}
 		no = patchRefusal(err)
 	}
+	s.results.add(no.kind)
 	Problem(w, r, no.status, no.kind, no.options...)
 }
 

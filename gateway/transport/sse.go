@@ -25,6 +25,7 @@ type Streams struct {
 	podTag      string
 	connections atomic.Pointer[Connections]
 	load        load
+	polls       atomic.Uint64 // let in
 }
 
 // NewStreams makes the handler. pod names this replica in session ids. Without
@@ -39,6 +40,9 @@ func NewStreams(e *engine.Engine, limits *limit.Streams, sockets *netio.Sockets,
 
 // Tune takes over new limits for streams that are opened from now on.
 func (s *Streams) Tune(c Connections) { s.connections.Store(&c) }
+
+// Polls counts the answers of long-polls that were let in, since the start.
+func (s *Streams) Polls() uint64 { return s.polls.Load() }
 
 // ServeHTTP serves one stream until it ends, or one answer of a long-poll.
 func (s *Streams) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -60,6 +64,7 @@ func (s *Streams) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	defer func() { release() }()
 	ask.Identity = engine.Identity{SID: s.newSID(), Client: client.String()}
 	if ask.poll {
+		s.polls.Add(1)
 		s.poll(w, r, ask)
 		return
 	}

@@ -150,6 +150,7 @@ func (l *loop) write(s *Stream, b []byte) {
 	}
 	l.n.sent += uint64(n)
 	if s.gzip != nil {
+		l.n.gzipWrites++
 		l.n.gzipSent += uint64(n)
 	}
 	s.rest = b[n:]
@@ -239,6 +240,7 @@ func (l *loop) encode(g *group, events []wire.Element, epoch string) *block {
 	count, first, last := len(events), events[0].Seq, events[len(events)-1].Seq
 	if l.tuning.Coalesce {
 		events = wire.Coalesce(events)
+		l.n.merged += uint64(count - len(events))
 	}
 	size := 0
 	for i := range events {

@@ -130,7 +130,7 @@ func newLoop(f *Fanout, index int) *loop {
 	}
 	l.checked = l.seen
 	l.n.latency = make([]uint64, f.opts.Buckets)
-	l.n.ended = map[string]uint64{}
+	l.n.ended, l.n.resets = map[string]uint64{}, map[string]uint64{}
 	l.alarm.Stop()
 	l.tuneCompression()
 	return l
@@ -189,7 +189,9 @@ func (l *loop) run(budget int) {
 	}
 	l.left = budget
 	for {
+		began := l.f.now()
 		more := l.step()
+		l.n.busy += l.f.now() - began
 		l.setAlarm()
 		if more {
 			l.hold.Store(idle)

@@ -104,7 +104,7 @@ func (l *loop) patch(s *Stream, p *Patch) (*Patched, error) {
 	l.regroup(s, subs)
 	s.revision++
 	s.past = s.past.after(subs, plan)
-	l.n.resets += uint64(len(plan.resets))
+	l.n.reset(plan.resets)
 	flags, _ := l.flags.Of(s.id) // what ends a stream is told by tellFlags
 	s.out = wire.AppendControl(s.out, wire.ControlOpen, wire.Cursor{}, l.open(s, plan.resume, nil, flags))
 	s.out = appendResets(s.out, plan.resets)

@@ -72,6 +72,7 @@ func (l *loop) missed(s *Stream) {
 		s.behindSince = l.behind(s)
 		l.timers.sooner(&s.timer, s.behindSince+int64(l.tuning.Queue.MaxLag)/2)
 	}
+	l.n.lagging(l.lag(s).events)
 	l.judge(s)
 }
 

@@ -2,6 +2,7 @@ package fanout
 
 import (
 	"slices"
+	"time"
 
 	"github.com/streamgateway/streamgateway/gateway/engine/wire"
 )
@@ -16,6 +17,7 @@ type Stats struct {
 	Resumes       ResumeStats
 	Slow          SlowStats
 	Bytes         ByteStats
+	Busy          []time.Duration // by loop: how long it has worked
 }
 
 // ConnectionStats counts streams.
@@ -66,6 +68,9 @@ type BatchStats struct {
 	ByCount     uint64
 	ByBytes     uint64
 	ByFlush     uint64 // an event asked for it
+	// Merged counts events that were delivered as part of another one, once
+	// for each time that their batch was encoded.
+	Merged uint64
 	// Sizes counts batches by number of events: bucket i has those of at most
 	// SizeBounds()[i] events, and more than the bound before; the last bucket
 	// everything above.
@@ -88,7 +93,7 @@ type LatencyStats struct {
 // ResumeStats counts how streams began.
 type ResumeStats struct {
 	Fresh, Complete, Partial, Reset uint64
-	Resets                          uint64 // sg.reset events, also those in mid-replay
+	Resets                          map[string]uint64 // sg.reset events by reason, also those in mid-replay
 }
 
 // SlowStats is about clients that lag.
@@ -98,6 +103,10 @@ type SlowStats struct {
 	GapEvents    uint64 // events named lost in them
 	Conflated    uint64 // events delivered for older ones of their channel
 	Disconnected uint64
+	// Lags counts, by the bounds of SizeBounds, how many events a stream was
+	// behind when a batch found its socket busy.
+	Lags    [sizeBuckets]uint64
+	LagsSum uint64 // events
 
 	Now          int     // state: clients over half of a limit
 	MaxLagEvents uint64  // state: of the slowest client
@@ -114,6 +123,8 @@ type ByteStats struct {
 	GzipRaw  uint64 // of Raw, alike
 	Shared   uint64 // writes of a block that another stream got as well
 	Blocks   uint64 // blocks encoded
+	// Writes and GzipWrites count calls of sinks; Writes are all of them.
+	Writes, GzipWrites uint64
 	// Compressed counts the forms of blocks that were compressed.
 	Compressed uint64
 }
@@ -122,15 +133,16 @@ type ByteStats struct {
 // inside the loop as well.
 type counters struct {
 	writes        int
-	slow          int // state
-	subscriptions int // state
-	polls         int // state
-	gzips         int // state: streams that get gzip
+	busy          int64 // nanoseconds
+	slow          int   // state
+	subscriptions int   // state
+	polls         int   // state
+	gzips         int   // state: streams that get gzip
 
 	opens, closes, lost        uint64
 	ended                      map[string]uint64
 	resumes                    ResumeStats
-	resets                     uint64
+	resets                     map[string]uint64
 	delivered, failed, dropped uint64
 	replayed                   uint64
 	batches                    BatchStats
@@ -140,11 +152,14 @@ type counters struct {
 	gaps, gapEvents, conflated uint64
 	sent, shared, blocks       uint64
 	gzipSent, gzipRaw          uint64
+	gzipWrites, merged         uint64
+	lags                       [sizeBuckets]uint64
+	lagsSum                    uint64
 }
 
 func (n *counters) opened(p *plan) {
 	n.opens++
-	n.resets += uint64(len(p.resets))
+	n.reset(p.resets)
 	switch p.resume {
 	case wire.ResumeFresh:
 		n.resumes.Fresh++
@@ -155,6 +170,26 @@ func (n *counters) opened(p *plan) {
 	case wire.ResumeReset:
 		n.resumes.Reset++
 	}
+}
+
+// reset counts what a client is told to reload.
+func (n *counters) reset(resets []wire.Reset) {
+	for i := range resets {
+		n.resets[resets[i].Reason]++
+	}
+}
+
+// lagging counts how far a stream is behind that could not take a batch.
+func (n *counters) lagging(events uint64) {
+	n.lags[sizeBucket(int(min(events, 1<<30)))]++
+	n.lagsSum += events
+}
+
+// sizeBucket is the index in a histogram with SizeBounds.
+func sizeBucket(events int) int {
+	bounds := SizeBounds()
+	i, _ := slices.BinarySearch(bounds[:], events)
+	return i
 }
 
 // closed counts the end of a stream that had events on their way.
@@ -184,15 +219,14 @@ func (n *counters) batch(why cause, events int) {
 	case causeFlush:
 		b.ByFlush++
 	}
-	bounds := SizeBounds()
-	i, _ := slices.BinarySearch(bounds[:], events)
-	b.Sizes[i]++
+	b.Sizes[sizeBucket(events)]++
 }
 
 // Stats adds up all loops. It waits for a turn of each.
 func (f *Fanout) Stats() Stats {
 	sum := Stats{Latency: LatencyStats{Counts: make([]uint64, f.opts.Buckets)}}
 	sum.Connections.Ended = map[string]uint64{}
+	sum.Resumes.Resets = map[string]uint64{}
 	shares, live := 0.0, 0
 	patterns := map[string]struct{}{}
 	for _, l := range f.loops {
@@ -202,6 +236,7 @@ func (f *Fanout) Stats() Stats {
 			l.states(&sum, patterns)
 			shares += l.shares(&sum.Slow)
 			live += len(l.streams)
+			sum.Busy = append(sum.Busy, time.Duration(l.n.busy))
 		})
 	}
 	if live > 0 {
@@ -227,6 +262,7 @@ func (n *counters) addTo(sum *Stats) {
 	e.Dropped += n.dropped
 	e.Replayed += n.replayed
 	sum.Batches.add(&n.batches)
+	sum.Batches.Merged += n.merged
 	for i, count := range n.latency {
 		sum.Latency.Counts[i] += count
 	}
@@ -236,13 +272,19 @@ func (n *counters) addTo(sum *Stats) {
 	r.Complete += n.resumes.Complete
 	r.Partial += n.resumes.Partial
 	r.Reset += n.resumes.Reset
-	r.Resets += n.resets
+	for reason, count := range n.resets {
+		r.Resets[reason] += count
+	}
 	s.Detected += n.slowDetected
 	s.Disconnected += n.disconnected
 	s.Gaps += n.gaps
 	s.GapEvents += n.gapEvents
 	s.Conflated += n.conflated
 	s.Now += n.slow
+	for i, count := range n.lags {
+		s.Lags[i] += count
+	}
+	s.LagsSum += n.lagsSum
 	c.Polls += n.polls
 	sum.Subscriptions.Active += n.subscriptions
 	sum.Bytes.Sent += n.sent
@@ -252,6 +294,8 @@ func (n *counters) addTo(sum *Stats) {
 	c.Gzip += n.gzips
 	sum.Bytes.Shared += n.shared
 	sum.Bytes.Blocks += n.blocks
+	sum.Bytes.Writes += uint64(n.writes)
+	sum.Bytes.GzipWrites += n.gzipWrites
 }
 
 func (b *BatchStats) add(o *BatchStats) {
