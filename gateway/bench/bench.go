@@ -12,6 +12,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"runtime"
 	"slices"
@@ -30,6 +31,9 @@ type Options struct {
 	Rounds    int      // of floor and gateway, in turn
 	// PeerRounds is how many of these rounds have the peers in them.
 	PeerRounds int
+	// Within is how long a run may take: a scenario's further rounds are left
+	// out when they would end later. 0 = as long as it takes.
+	Within time.Duration
 	// Core is where servers run; everything else of this program runs on
 	// another one.
 	Core int
@@ -44,9 +48,11 @@ type Run struct {
 	Seconds   float64           `json:"seconds"`
 	Rounds    int               `json:"rounds"`
 	Seed      uint64            `json:"seed"`
+	Quick     bool              `json:"quick"`
 	Versions  map[string]string `json:"versions"`
 	Scenarios []Scenario        `json:"scenarios"`
 	Results   []*Result         `json:"results"`
+	Goals     []Goal            `json:"goals"`
 }
 
 // Machine is where it ran.
@@ -58,11 +64,11 @@ type Machine struct {
 	Sysctl    map[string]string `json:"sysctl"`
 }
 
-// Do runs the scenarios: in every round all servers of a scenario in turn, so
-// that what changes on the machine meets all of them. It says each result on
-// progress.
+// Do runs the scenarios, every one of them once before any runs again. In each
+// round all servers of a scenario take their turn, so that what changes on the
+// machine meets all of them. It says each result on progress.
 func Do(ctx context.Context, o Options, progress io.Writer) (*Run, error) {
-	run := &Run{Began: time.Now().UTC(), Rounds: o.Rounds, Seed: o.Seed, Machine: machine(o.Core), Versions: map[string]string{}, Command: "bench " + strings.Join(os.Args[1:], " ")}
+	run := &Run{Began: time.Now().UTC(), Rounds: o.Rounds, Seed: o.Seed, Quick: o.Quick, Machine: machine(o.Core), Versions: map[string]string{}, Command: "bench " + strings.Join(os.Args[1:], " ")}
 	servers, err := o.servers()
 	if err != nil {
 		return nil, err
@@ -73,33 +79,64 @@ func Do(ctx context.Context, o Options, progress io.Writer) (*Run, error) {
 	for _, s := range servers {
 		run.Versions[s.Name] = s.Version(o.Tools)
 	}
-	for _, sc := range run.Scenarios {
-		fmt.Fprintf(progress, "%s: %s\n", sc.Name, sc.Title)
-		for round := range o.Rounds {
-			for _, server := range servers {
-				if !o.takesPart(sc, server, round) {
-					continue
-				}
-				t := &trial{Scenario: sc, seed: o.Seed, result: &Result{Scenario: sc.Name, Server: server.Name, Round: round + 1}}
-				t.run(ctx, server, o.Tools, o.Core)
-				if ctx.Err() != nil {
-					return nil, context.Cause(ctx)
-				}
-				run.Results = append(run.Results, t.result)
-				fmt.Fprintln(progress, t.result)
+	took := make([]time.Duration, len(run.Scenarios)) // by those that have more rounds
+	for round := range o.Rounds {
+		for i, sc := range run.Scenarios {
+			spent := time.Since(run.Began)
+			if round > 0 && o.Within > 0 && spent+took[i] > o.Within {
+				fmt.Fprintf(progress, "%s: no round %d, it would end after %s\n", sc.Name, round+1, o.Within)
+				continue
 			}
+			fmt.Fprintf(progress, "%s (%d of %d, round %d, after %.0f s): %s\n", sc.Name, i+1, len(run.Scenarios), round+1, spent.Seconds(), sc.Title)
+			again, err := run.round(ctx, o, servers, sc, round, progress)
+			if err != nil {
+				return nil, err
+			}
+			took[i] = again
 		}
 	}
 	run.Seconds = time.Since(run.Began).Seconds()
+	run.Goals = run.judge()
 	return run, nil
+}
+
+// round lets every server take its turn. It tells how long those took that
+// take part in the next round too.
+func (run *Run) round(ctx context.Context, o Options, servers []*contest.Server, sc Scenario, round int, progress io.Writer) (again time.Duration, err error) {
+	for _, server := range servers {
+		if !o.takesPart(sc, server, round) {
+			continue
+		}
+		began := time.Now()
+		t := &trial{Scenario: sc, seed: o.Seed, result: &Result{Scenario: sc.Name, Server: server.Name, Round: round + 1}}
+		t.run(ctx, server, o.Tools, o.Core)
+		if ctx.Err() != nil {
+			return 0, context.Cause(ctx)
+		}
+		if o.takesPart(sc, server, round+1) {
+			again += time.Since(began)
+		}
+		run.Results = append(run.Results, t.result)
+		fmt.Fprintln(progress, t.result)
+	}
+	return again, nil
+}
+
+// ComparesWith tells whether another run measured the same programs in the same
+// scenarios.
+func (run *Run) ComparesWith(other *Run) bool {
+	return run.Quick == other.Quick && maps.Equal(run.Versions, other.Versions) && slices.EqualFunc(run.Scenarios, other.Scenarios, func(a, b Scenario) bool {
+		a.Quick = b.Quick // is not written down
+		return a == b
+	})
 }
 
 // takesPart leaves out what would say nothing new: a batching floor where
 // nobody batches, peers after their rounds.
 func (o Options) takesPart(sc Scenario, server *contest.Server, round int) bool {
 	switch {
-	case sc.Kind == Bytes && !server.Floor && server.Name != contest.Ours:
-		return false // none of them compresses
+	case sc.Kind == Bytes && server.Name != contest.Ours && (!server.Floor || round > 0):
+		return false // none of them compresses: one plain stream beside ours says it all
 	case server.Floor && server.Batches:
 		return sc.Window > 0 && sc.Kind == Paced
 	case server.Floor || server.Name == contest.Ours:
@@ -170,9 +207,12 @@ func (r *Result) String() string {
 	case r.Error != "":
 		return head + "FAILED: " + strings.ReplaceAll(r.Error, "\n", "; ")
 	}
-	user, kernel := r.memoryPerStream()
-	if r.Delivered == 0 {
-		return head + fmt.Sprintf("user %.0f B, kernel %.0f B a stream", user, kernel)
+	if r.Idle > 0 {
+		user, buffers, kernel := r.memoryPerStream()
+		return head + fmt.Sprintf("user %.0f B, socket buffers %.0f B, kernel structures %.0f B a stream", user, buffers, kernel)
+	}
+	if lost := int64(r.Expected) - int64(r.Delivered); lost != 0 || r.Duplicates != 0 {
+		head += fmt.Sprintf("MISSING %d, TWICE %d: ", lost, r.Duplicates)
 	}
 	return head + fmt.Sprintf("%8.2f µs CPU each, %9d of %9d, p50 %6.1f p99 %6.1f ms, %.2f s (server %.2f, generator %.2f), load %.1f",
 		r.MicrosecondsPerDelivery(), r.Delivered, r.Expected, float64(r.Latency.P50)/1000, float64(r.Latency.P99)/1000,

@@ -3,6 +3,7 @@
 package bench
 
 import (
+	"maps"
 	"math"
 	"strings"
 	"testing"
@@ -20,11 +21,11 @@ func TestRatioIsTheMedianOfRatiosWithinRounds(t *testing.T) {
 		result("floor", 3, 1, 100), result("gateway", 3, 2.5, 100), // 2.5
 		result("gateway", 4, 9, 100), // without a floor beside it
 	}}
-	all := run.Summarize(Scenario{Name: "s", Kind: Paced, Window: time.Millisecond})
-	if len(all) != 2 || all[1].Server != "gateway" || all[1].ToFloor != 2.5 || all[1].ToBatched != 0 {
-		t.Errorf("%+v", all)
+	got, ok := run.summary(Scenario{Name: "s", Kind: Paced, Window: time.Millisecond}, "gateway")
+	if !ok || got.ToFloor != 2.5 || got.ToBatched != 0 {
+		t.Errorf("%+v", got)
 	}
-	if got := all[1]; math.Abs(got.LeastCost-20_000) > 1e-6 || math.Abs(got.Cost-57_500) > 1e-6 {
+	if math.Abs(got.LeastCost-20_000) > 1e-6 || math.Abs(got.Cost-57_500) > 1e-6 {
 		t.Errorf("cost %v, least %v", got.Cost, got.LeastCost)
 	}
 }
@@ -33,9 +34,67 @@ func TestRunThatFailedHasNoNumbersAndSaysWhy(t *testing.T) {
 	broken := result("gateway", 1, 1, 100)
 	broken.Error = "a stream was refused\nand more"
 	run := &Run{Results: []*Result{result("floor", 1, 1, 100), broken}, Scenarios: []Scenario{{Name: "s", Title: "a scenario", Kind: Paced}}}
-	table := run.Table()
+	table := Table(run)
 	if !strings.Contains(table, "| gateway | a stream was refused | |") || !strings.Contains(table, "| floor | 10000.00 |") {
 		t.Error(table)
+	}
+}
+
+func TestTableOfTwoRunsHasTheNumbersOfBoth(t *testing.T) {
+	first := &Run{Results: []*Result{result("floor", 1, 1, 100), result("gateway", 1, 2, 100)}}
+	broken := result("gateway", 1, 1, 100)
+	broken.Error = "was refused"
+	second := &Run{Results: []*Result{result("floor", 1, 3, 100), broken}, Scenarios: []Scenario{{Name: "s", Title: "a scenario", Kind: Paced}}}
+	table := Table(first, second)
+	if !strings.Contains(table, "| floor | 10000.00 · 30000.00 |") || !strings.Contains(table, "| gateway | 20000.00 · was refused |") {
+		t.Error(table)
+	}
+}
+
+func TestGoalsSayWhatTheGatewayReachedAndWhatItDidNot(t *testing.T) {
+	paced := func(name, server string, cpuSeconds float64, p99 int64) *Result {
+		return &Result{Scenario: name, Server: server, Round: 1, UserSeconds: cpuSeconds, Delivered: 100, Expected: 100, Latency: Times{P99: p99}}
+	}
+	run := &Run{
+		Scenarios: []Scenario{{Name: "channels-100x50", Kind: Paced}, {Name: "stall-none", Kind: Paced}, {Name: "stall-5pc", Kind: Paced, Stalled: 50}},
+		Results: []*Result{
+			paced("channels-100x50", "floor", 1, 0), paced("channels-100x50", "gateway", 1.1, 0),
+			paced("stall-none", "floor", 1, 1000), paced("stall-none", "gateway", 1, 1000),
+			paced("stall-5pc", "floor", 1, 1000), paced("stall-5pc", "gateway", 1, 1300),
+		},
+	}
+	run.Results[5].Duplicates = 3
+	run.Results[5].SocketsAfter.Queued = 50 * 100 << 10
+	want := map[string]bool{
+		"`channels-100x50`, × floor 1.10":                      true,
+		"`stall-5pc`, kernel KiB a stalled stream 100":         true,
+		"`stall-5pc`, p99 × that without stalled streams 1.30": false,
+		"all scenarios, events missing or twice 3":             false,
+		"all scenarios, runs that failed 0":                    true,
+	}
+	got := map[string]bool{}
+	for _, g := range run.judge() {
+		got[g.What+" "+figure(g.Value)] = g.Met
+	}
+	if !maps.Equal(got, want) {
+		t.Errorf("%v, want %v", got, want)
+	}
+}
+
+func TestRunsCompareOnlyWithThoseOfTheSamePrograms(t *testing.T) {
+	a := &Run{Versions: map[string]string{"gateway": "1"}, Scenarios: []Scenario{{Name: "s", Quick: true}}}
+	b := &Run{Versions: map[string]string{"gateway": "1"}, Scenarios: []Scenario{{Name: "s"}}}
+	if !a.ComparesWith(b) {
+		t.Error("two runs of one version do not compare")
+	}
+	for what, other := range map[string]*Run{
+		"another version":   {Versions: map[string]string{"gateway": "2"}, Scenarios: b.Scenarios},
+		"another scenario":  {Versions: b.Versions, Scenarios: []Scenario{{Name: "s", Rate: 1}}},
+		"only a quick look": {Versions: b.Versions, Scenarios: b.Scenarios, Quick: true},
+	} {
+		if a.ComparesWith(other) {
+			t.Error(what)
+		}
 	}
 }
 
@@ -97,19 +156,29 @@ func TestMonthAddsRequestsBytesAndProcessorAtTheirPrices(t *testing.T) {
 	}
 }
 
-func TestGrowthComparesTheLastTwoQuarters(t *testing.T) {
-	var samples []Sample
-	for _, heap := range []int64{1, 50, 90, 100, 100, 101, 120, 120} {
-		samples = append(samples, Sample{Heap: heap})
+func TestTrendIsOfTheSecondHalfAndNoSawtooth(t *testing.T) {
+	of := func(live func(i int) int64) (growth float64, level bool) {
+		var samples []Sample
+		for i := range 1200 {
+			samples = append(samples, Sample{Seconds: float64(i), Live: live(i)})
+		}
+		trend := Trends(samples)[0]
+		return trend.Growth, trend.Level()
 	}
-	if got := Growth(samples, func(s Sample) int64 { return s.Heap }); math.Abs(got-120/100.5) > 1e-9 {
-		t.Error(got)
+	if growth, level := of(func(i int) int64 { return min(int64(i), 600)<<16 + int64(i%40)<<15 }); !level || math.Abs(growth) > 0.01 {
+		t.Errorf("filled in the first half, then collected every 40 s: %v, level %v", growth, level)
+	}
+	if growth, level := of(func(i int) int64 { return 50<<20 + int64(i)*8<<10 + int64(i%40)<<13 }); level || math.Abs(growth-0.08) > 0.02 {
+		t.Errorf("8 KiB/s of 58 MiB leaked: %v, level %v", growth, level)
+	}
+	if growth, level := of(func(i int) int64 { return 50<<20 - int64(i)<<14 }); !level || growth > -0.1 {
+		t.Errorf("shrinks: %v, level %v", growth, level)
 	}
 }
 
-func TestGaugesSumsOverLabelsAndReadsNothingElse(t *testing.T) {
-	got := gauges(strings.NewReader("# HELP a b\na{x=\"1 2\"} 3\na{x=\"2\"} 4\nb 1.5e+06\n"))
-	if got["a"] != 7 || got["b"] != 1_500_000 || len(got) != 2 {
+func TestGaugesHaveEachSampleAndTheSumOverLabels(t *testing.T) {
+	got := gauges(strings.NewReader("# HELP a b\na{x=\"1\"} 3\na{x=\"2\"} 4\nb 1.5e+06\n"))
+	if got["a"] != 7 || got[`a{x="2"}`] != 4 || got["b"] != 1_500_000 {
 		t.Errorf("%v", got)
 	}
 }

@@ -4,6 +4,7 @@ package bench
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -17,6 +18,9 @@ const (
 	patience   = 2               // times what publishing should last
 	floodAhead = 1000            // events on their way to every subscriber
 	owedRate   = 2000            // requests per second of what reconnects are owed
+	bulkRate   = 100             // requests per second of what stalled streams are owed
+	// bulkChannel is read by streams that stall, and by no other.
+	bulkChannel = "bench.bulk"
 )
 
 // drain waits for what is on its way: until all is there, or nothing has come
@@ -56,7 +60,7 @@ func (t *trial) idle(ctx context.Context) error {
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}
-	t.result.Expected = uint64(t.Streams - few) // what memory is divided by
+	t.result.Idle = uint64(t.Streams - few)
 	return t.end()
 }
 
@@ -65,19 +69,21 @@ func (t *trial) paced(ctx context.Context) error {
 	if err := t.open(ctx); err != nil {
 		return err
 	}
-	for i := range t.Stalled {
-		if err := t.crowd.Stall(i * t.Streams / t.Stalled); err != nil {
-			return err
-		}
+	before, err := t.stall(ctx)
+	if err != nil {
+		return err
 	}
 	if err := t.begin(); err != nil {
 		return err
+	}
+	if t.Stalled > 0 {
+		t.result.SocketsBefore = before
 	}
 	first := t.publisher.Next()
 	// A server that cannot keep up gets fewer events, not more time.
 	timed, cancel := context.WithTimeout(ctx, patience*t.Lasts)
 	defer cancel()
-	err := t.publisher.Paced(timed, t.Rate, int(t.Rate*t.Lasts.Seconds()), t.Group, t.channel)
+	err = t.publisher.Paced(timed, t.Rate, int(t.Rate*t.Lasts.Seconds()), t.Group, t.channel)
 	if err != nil && (timed.Err() == nil || ctx.Err() != nil) {
 		return err
 	}
@@ -87,11 +93,42 @@ func (t *trial) paced(ctx context.Context) error {
 	return t.end()
 }
 
+// stall makes streams stop reading, and publishes to them more than any kernel
+// queue should take. It gives the memory of all sockets before.
+func (t *trial) stall(ctx context.Context) (before proc.Sockets, err error) {
+	if t.Stalled == 0 {
+		return before, nil
+	}
+	if before, err = proc.SocketsOf(t.running.Address.Port()); err != nil {
+		return before, err
+	}
+	for i := range t.Streams {
+		if !t.stalls(i) {
+			continue
+		}
+		if err := t.crowd.Stall(i); err != nil {
+			return before, err
+		}
+	}
+	const piece = 32 << 10
+	bulk, err := load.NewPublisher(t.running.Target(), func(dst []byte, n uint64, at int64) []byte {
+		return load.AppendSized(dst, n, at, piece)
+	}, 1)
+	if err != nil {
+		return before, err
+	}
+	err = bulk.Paced(ctx, bulkRate, t.Bulk/piece, 1, func(int) string { return bulkChannel })
+	return before, errors.Join(err, bulk.Close(), t.calm(ctx))
+}
+
+// stalls tells which subscribers stop reading: they are spread evenly.
+func (t *trial) stalls(i int) bool { return t.Stalled > 0 && i%(t.Streams/t.Stalled) == 0 }
+
 // expected is how many deliveries the first n events on channels 0, 1, … make.
 func (t *trial) expected(n int) (sum uint64) {
 	readers := make([]uint64, t.Channels)
 	for i, channels := range t.reads {
-		if t.Stalled > 0 && i%(t.Streams/t.Stalled) == 0 {
+		if t.stalls(i) {
 			continue
 		}
 		for _, c := range channels {
@@ -113,7 +150,9 @@ func (t *trial) flood(ctx context.Context) error {
 	if err := t.open(ctx); err != nil {
 		return err
 	}
-	t.Group = t.group()
+	if t.Group = t.group(); !t.running.Batches {
+		t.Group = 1 // a request of a hundred would be a million writes
+	}
 	first := t.publisher.Next()
 	if err := t.begin(); err != nil {
 		return err
@@ -241,11 +280,3 @@ func (t *trial) bytes(ctx context.Context) error {
 	}
 	return err
 }
-
-// memoryPerStream is user and kernel memory of one more stream, in bytes.
-func (r *Result) memoryPerStream() (user, kernel float64) {
-	n := float64(max(r.Expected, 1))
-	return float64(r.UserAfter.Anonymous-r.UserBefore.Anonymous) / n, float64(grown(r.SocketsBefore, r.SocketsAfter)) / n
-}
-
-func grown(before, after proc.Sockets) int64 { return after.Total() - before.Total() }

@@ -7,20 +7,22 @@ import (
 	"strings"
 )
 
-// line is one curve of a plot.
-type line struct {
+// curve is one line of a plot.
+type curve struct {
 	name, colour string
 	value        func(Sample) int64
 }
 
 const plotWidth, plotHeight, plotMargin = 760, 260, 60
 
+const gridStep = 16 << 20 // bytes; the grid has four lines
+
 // Plot draws heap, resident memory and socket buffers over time, as SVG.
 func Plot(samples []Sample) string {
-	lines := []line{
+	lines := []curve{
 		{"resident", "#1f6feb", func(s Sample) int64 { return s.Resident }},
-		{"heap in use", "#2da44e", func(s Sample) int64 { return s.HeapInUse }},
-		{"heap", "#bf8700", func(s Sample) int64 { return s.Heap }},
+		{"heap with garbage", "#bf8700", func(s Sample) int64 { return s.Heap }},
+		{"heap after collections", "#2da44e", func(s Sample) int64 { return s.Live }},
 		{"socket buffers", "#cf222e", func(s Sample) int64 { return s.Sockets }},
 	}
 	top, end := int64(1), 1.0
@@ -30,6 +32,7 @@ func Plot(samples []Sample) string {
 			top = max(top, l.value(s))
 		}
 	}
+	top = (top + gridStep - 1) / gridStep * gridStep
 	var b strings.Builder
 	fmt.Fprintf(&b, `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %d %d" font-family="sans-serif" font-size="12">`+"\n<rect width=\"100%%\" height=\"100%%\" fill=\"white\"/>\n",
 		plotWidth+2*plotMargin, plotHeight+2*plotMargin)

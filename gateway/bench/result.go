@@ -21,6 +21,10 @@ type Result struct {
 	// PublishOnly makes an event that was taken what processor time is divided by.
 	PublishOnly bool `json:"publishOnly,omitempty"`
 
+	// Idle is how many streams more there were after than before, where memory
+	// is all that is looked at.
+	Idle uint64 `json:"idleStreams,omitempty"`
+
 	Seconds       float64 `json:"seconds"`
 	Published     uint64  `json:"published"`
 	Expected      uint64  `json:"expectedDeliveries"`
@@ -41,6 +45,10 @@ type Result struct {
 	UserAfter     proc.Memory  `json:"userAfter"`
 	SocketsBefore proc.Sockets `json:"socketsBefore"`
 	SocketsAfter  proc.Sockets `json:"socketsAfter"`
+	// Slab is the kernel's structures on the whole machine, those of the
+	// clients' sockets with them.
+	SlabBefore int64 `json:"slabBytesBefore"`
+	SlabAfter  int64 `json:"slabBytesAfter"`
 }
 
 // Times is a histogram: some quantiles to read, and all of it, compressed, to
@@ -86,6 +94,16 @@ func (r *Result) MicrosecondsPerDelivery() float64 {
 		return 0
 	}
 	return r.CPU() * 1e6 / float64(of)
+}
+
+// memoryPerStream is what one more idle stream took, in bytes: user memory, what
+// waits in its socket's buffers, and the kernel's structures for one end of a
+// connection.
+func (r *Result) memoryPerStream() (user, buffers, structures float64) {
+	n := float64(max(r.Idle, 1))
+	return float64(r.UserAfter.Anonymous-r.UserBefore.Anonymous) / n,
+		float64(r.SocketsAfter.Total()-r.SocketsBefore.Total()) / n,
+		float64(r.SlabAfter-r.SlabBefore) / n / 2
 }
 
 // good tells whether numbers may be made of it.

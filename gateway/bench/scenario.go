@@ -20,6 +20,7 @@ type Scenario struct {
 	Window   time.Duration `json:"windowNs"`                    // of batching, where a server can
 	Lasts    time.Duration `json:"lastsNs"`
 	Stalled  int           `json:"stalledStreams,omitempty"` // that stop reading
+	Bulk     int           `json:"stalledBytes,omitempty"`   // owed to each stalled stream before anything is measured
 	Size     int           `json:"eventBytes,omitempty"`     // 0 = the mix
 	Owed     int           `json:"owedEvents,omitempty"`     // to each reconnect
 	// Quick scenarios are those of a QUICK run.
@@ -45,15 +46,16 @@ const window = 50 * time.Millisecond
 func Scenarios() []Scenario {
 	all := []Scenario{
 		{Name: "idle-10k", Title: "10,000 idle streams", Kind: Idle, Streams: 10_000, Lasts: 3 * time.Second},
+		{Name: "idle-18k", Title: "18,000 idle streams, nearly as many as descriptors allow", Kind: Idle, Streams: 18_000, Lasts: 4 * time.Second},
 		{Name: "fanout-1k-10", Title: "1 → 1,000, 10 events/s", Streams: 1000, Rate: 10, Lasts: 5 * time.Second, Quick: true},
 		{Name: "fanout-1k-100", Title: "1 → 1,000, 100 events/s, window 50 ms", Streams: 1000, Rate: 100, Window: window, Quick: true},
 		{Name: "fanout-10k-10", Title: "1 → 10,000, 10 events/s", Streams: 10_000, Rate: 10},
-		{Name: "fanout-10k-100", Title: "1 → 10,000, 100 events/s, window 50 ms", Streams: 10_000, Rate: 100, Window: window, Lasts: 2 * time.Second},
+		{Name: "fanout-10k-100", Title: "1 → 10,000, 100 events/s, window 50 ms", Streams: 10_000, Rate: 100, Window: window, Lasts: 1500 * time.Millisecond},
 		{Name: "channels-100x50", Title: "100 channels × 50 streams, 1,000 events/s in all", Streams: 5000, Channels: 100, Rate: 1000, Lines: 8, Quick: true},
 		{Name: "channels-100x100", Title: "100 channels × 100 streams, 500 events/s in all", Streams: 10_000, Channels: 100, Rate: 500, Lines: 8},
 		{Name: "sets-10k", Title: "10,000 distinct sets of 5 out of 1,000 channels, 200 events/s", Streams: 10_000, Channels: 1000, Each: 5, Rate: 200, Lines: 8},
 		{Name: "stall-none", Title: "1 → 1,000, 100 events/s of 1 KiB", Streams: 1000, Rate: 100, Size: 1024, Window: window, Lasts: 6 * time.Second},
-		{Name: "stall-5pc", Title: "the same, 5 % of the streams stalled", Streams: 1000, Rate: 100, Size: 1024, Window: window, Stalled: 50, Lasts: 6 * time.Second},
+		{Name: "stall-5pc", Title: "the same, 5 % of the streams stalled, each owed 6 MiB", Streams: 1000, Rate: 100, Size: 1024, Window: window, Stalled: 50, Bulk: 6 << 20, Lasts: 6 * time.Second},
 		{Name: "reconnect-5k", Title: "5,000 reconnects, each owed 200 events", Kind: Reconnect, Streams: 5000, Owed: 200, Lasts: 40 * time.Second, Quick: true},
 		{Name: "reconnect-10k", Title: "10,000 reconnects, each owed 200 events", Kind: Reconnect, Streams: 10_000, Owed: 200, Lasts: 40 * time.Second},
 		{Name: "most-1k", Title: "most deliveries, 1,000 streams", Kind: Flood, Streams: 1000, Group: 100, Lines: 4, Window: window, Quick: true},

@@ -22,13 +22,14 @@ import (
 // Sample is the gateway at one moment of a soak.
 type Sample struct {
 	Seconds     float64
-	Heap        int64 // bytes of live and not yet swept objects
-	HeapInUse   int64 // bytes of heap spans in use
+	Heap        int64 // bytes of objects, garbage with them
+	Live        int64 // bytes that the last collection found in use, and stacks
 	Resident    int64 // bytes
 	Sockets     int64 // bytes of kernel memory in socket buffers
 	Goroutines  int64
 	Descriptors int
 	Streams     int64
+	Known       int64 // channels that the gateway knows
 	Channels    int64 // made so far by this soak
 	Published   uint64
 	Delivered   uint64
@@ -41,6 +42,7 @@ const (
 	soakRate     = 200.0
 	soakTurn     = 20 * time.Millisecond // a churning stream is cut and another opened
 	soakStallFor = 30 * time.Second
+	madeEvery    = 4 // events, of which one goes to a channel of its own
 	sampleEvery  = time.Second
 )
 
@@ -59,7 +61,7 @@ type soak struct {
 func Soak(ctx context.Context, o Options, lasts time.Duration, sample func(Sample)) (err error) {
 	s := &soak{random: rand.New(rand.NewPCG(o.Seed, 3))}
 	const streams = soakStable + soakChurning + soakStalled
-	if s.server, err = contest.Gateway().Start(ctx, o.Tools, contest.Setup{Window: window, Connections: streams + 16}, o.Core); err != nil {
+	if s.server, err = contest.Gateway().Start(ctx, o.Tools, contest.Setup{Window: window, Connections: streams + 16, Keep: lasts / 4}, o.Core); err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, s.server.Stop()) }()
@@ -104,11 +106,11 @@ func (s *soak) open(i int) error {
 	return s.crowd.Open(s.server.Address, i, i+1, func(int) []byte { return s.server.Request(channels, "") })
 }
 
-// publish sends to the common channels, and every fourth event to a channel
-// that it makes.
+// publish sends to the common channels, and some events to channels made for
+// them.
 func (s *soak) publish(ctx context.Context) error {
 	return s.publisher.Paced(ctx, soakRate, 1<<40, 1, func(i int) string {
-		if i%4 == 0 {
+		if i%madeEvery == 0 {
 			return fmt.Sprintf("bench.made.%d", i)
 		}
 		return name(i % 20)
@@ -174,13 +176,14 @@ func (s *soak) look(ctx context.Context) (Sample, error) {
 	}
 	descriptors, err := proc.Descriptors(s.server.PID())
 	return Sample{
-		Heap: values["go_memstats_heap_alloc_bytes"], HeapInUse: values["go_memstats_heap_inuse_bytes"],
+		Heap: values["go_memstats_heap_alloc_bytes"], Live: values["sg_memory_bytes"] - values[`sg_memory_bytes{class="sockets"}`],
 		Resident: memory.Resident, Sockets: sockets.Total(), Goroutines: values["go_goroutines"], Descriptors: descriptors,
-		Streams: values["sg_connections"], Channels: int64(s.channels), Published: s.publisher.Next() - 1, Delivered: s.crowd.Counts().Received,
+		Streams: values["sg_connections"], Known: values["sg_channels"], Channels: int64(s.channels), Published: s.publisher.Next() - 1, Delivered: s.crowd.Counts().Received,
 	}, err
 }
 
-// gauges sums the samples of a Prometheus text by metric, whatever the labels.
+// gauges reads a Prometheus text: each sample, and the sum of those of a metric
+// that has labels.
 func gauges(text io.Reader) map[string]int64 {
 	sums := map[string]int64{}
 	for lines := bufio.NewScanner(text); lines.Scan(); {
@@ -189,36 +192,20 @@ func gauges(text io.Reader) map[string]int64 {
 			continue
 		}
 		if v, err := strconv.ParseFloat(value[strings.LastIndexByte(value, ' ')+1:], 64); err == nil {
-			metric, _, _ = strings.Cut(metric, "{")
 			sums[metric] += int64(v)
+			if metric, _, ok = strings.Cut(metric, "{"); ok {
+				sums[metric] += int64(v)
+			}
 		}
 	}
 	return sums
 }
 
 // CSVHead and CSV are samples as lines for a spreadsheet.
-const CSVHead = "seconds,heap_bytes,heap_in_use_bytes,resident_bytes,socket_bytes,goroutines,descriptors,streams,channels_made,published,delivered\n"
+const CSVHead = "seconds,heap_bytes,live_bytes,resident_bytes,socket_bytes,goroutines,descriptors,streams,channels_known,channels_made,published,delivered\n"
 
 // CSV is one line.
 func (s Sample) CSV() string {
-	return fmt.Sprintf("%.0f,%d,%d,%d,%d,%d,%d,%d,%d,%d,%d\n", s.Seconds, s.Heap, s.HeapInUse, s.Resident, s.Sockets,
-		s.Goroutines, s.Descriptors, s.Streams, s.Channels, s.Published, s.Delivered)
-}
-
-// Growth compares the last quarter of a soak with the quarter before it, by
-// medians: 1.0 = flat. The first half is for the log to fill up to its age.
-func Growth(samples []Sample, value func(Sample) int64) float64 {
-	quarter := len(samples) / 4
-	if quarter == 0 {
-		return 1
-	}
-	middle := func(part []Sample) float64 {
-		var values []float64
-		for _, s := range part {
-			values = append(values, float64(value(s)))
-		}
-		return median(values)
-	}
-	n := len(samples)
-	return middle(samples[n-quarter:]) / max(middle(samples[n-2*quarter:n-quarter]), 1)
+	return fmt.Sprintf("%.0f,%d,%d,%d,%d,%d,%d,%d,%d,%d,%d,%d\n", s.Seconds, s.Heap, s.Live, s.Resident, s.Sockets,
+		s.Goroutines, s.Descriptors, s.Streams, s.Known, s.Channels, s.Published, s.Delivered)
 }

@@ -27,27 +27,26 @@ type Summary struct {
 	P50, P99           float64 // ms
 	BytesPerEvent      float64 // on the wire
 	Missing            float64 // share of expected deliveries
-	UserPer, KernelPer float64 // bytes per stream
-	Stalled            float64 // bytes of kernel memory per stalled stream
+	// Bytes of one more idle stream: user memory, its socket's buffers, and the
+	// kernel's structures.
+	UserPer, BuffersPer, KernelPer float64
+	Stalled                        float64 // bytes of kernel memory per stalled stream
+	Cut                            float64 // stalled streams that were cut
 }
 
-// Summarize folds the results of a scenario.
-func (run *Run) Summarize(sc Scenario) []Summary {
-	var all []Summary
-	for _, server := range contest.All() {
-		mine := run.of(sc.Name, server.Name)
-		if len(mine) == 0 {
-			continue
-		}
-		s := Summary{Server: server.Name, Remark: mine[0].Note}
-		if good := slices.DeleteFunc(slices.Clone(mine), func(r *Result) bool { return !r.good() }); len(good) > 0 {
-			run.fold(&s, sc, good)
-		} else {
-			s.Note = firstLine(mine[0].Skipped + mine[0].Error)
-		}
-		all = append(all, s)
+// summary folds the results of one server in a scenario; false = there are none.
+func (run *Run) summary(sc Scenario, server string) (Summary, bool) {
+	mine := run.of(sc.Name, server)
+	if len(mine) == 0 {
+		return Summary{}, false
 	}
-	return all
+	s := Summary{Server: server, Remark: mine[0].Note}
+	if good := slices.DeleteFunc(slices.Clone(mine), func(r *Result) bool { return !r.good() }); len(good) > 0 {
+		run.fold(&s, sc, good)
+	} else {
+		s.Note = firstLine(mine[0].Skipped + mine[0].Error)
+	}
+	return s, true
 }
 
 func (run *Run) of(scenario, server string) (found []*Result) {
@@ -81,10 +80,14 @@ func (run *Run) fold(s *Summary, sc Scenario, good []*Result) {
 	s.P99 = over(func(r *Result) float64 { return float64(r.Latency.P99) / 1000 })
 	s.BytesPerEvent = over(func(r *Result) float64 { return float64(r.WireBytes) / float64(max(r.Delivered, 1)) })
 	s.Missing = over(func(r *Result) float64 { return 1 - float64(r.Delivered)/float64(max(r.Expected, 1)) })
-	s.UserPer = over(func(r *Result) float64 { user, _ := r.memoryPerStream(); return user })
-	s.KernelPer = over(func(r *Result) float64 { _, kernel := r.memoryPerStream(); return kernel })
+	s.UserPer = over(func(r *Result) float64 { user, _, _ := r.memoryPerStream(); return user })
+	s.BuffersPer = over(func(r *Result) float64 { _, buffers, _ := r.memoryPerStream(); return buffers })
+	s.KernelPer = over(func(r *Result) float64 { _, _, kernel := r.memoryPerStream(); return kernel })
 	if sc.Stalled > 0 {
-		s.Stalled = over(func(r *Result) float64 { return float64(grown(r.SocketsBefore, r.SocketsAfter)) / float64(sc.Stalled) })
+		s.Stalled = over(func(r *Result) float64 {
+			return float64(r.SocketsAfter.Total()-r.SocketsBefore.Total()) / float64(sc.Stalled)
+		})
+		s.Cut = over(func(r *Result) float64 { return float64(r.SocketsBefore.Count - r.SocketsAfter.Count) })
 	}
 }
 
@@ -119,19 +122,28 @@ func firstLine(s string) string {
 	return line
 }
 
-// Table is what was found as Markdown: one table for each scenario.
-func (run *Run) Table() string {
+// Table is what runs of one program found as Markdown: how they meet the goals,
+// and a table for each scenario, in which cells have a number of each run.
+func Table(runs ...*Run) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "Measured %s on %d cores of %s, Linux %s, %s; %d rounds, %.0f s in all.\n\n",
-		run.Began.Format("2006-01-02 15:04 MST"), run.Machine.Cores, run.Machine.Processor, run.Machine.Kernel, run.Machine.Go, run.Rounds, run.Seconds)
+	for i, run := range runs {
+		which := ""
+		if len(runs) > 1 {
+			which = fmt.Sprintf(", run %d", i+1)
+		}
+		fmt.Fprintf(&b, "Measured %s on %d cores of %s, Linux %s, %s%s; up to %d rounds, %.0f s in all.\n\n",
+			run.Began.Format("2006-01-02 15:04 MST"), run.Machine.Cores, run.Machine.Processor, run.Machine.Kernel, run.Machine.Go, which, run.Rounds, run.Seconds)
+	}
+	last := runs[len(runs)-1]
 	for _, s := range contest.All() {
-		if v := run.Versions[s.Name]; v != "" {
+		if v := last.Versions[s.Name]; v != "" {
 			fmt.Fprintf(&b, "- %s: %s\n", s.Name, v)
 		}
 	}
-	for _, sc := range run.Scenarios {
+	b.WriteString("\n" + goalTable(runs))
+	for _, sc := range last.Scenarios {
 		fmt.Fprintf(&b, "\n### %s (`%s`)\n\n", sc.Title, sc.Name)
-		run.rows(&b, sc)
+		rows(&b, runs, sc)
 	}
 	return b.String()
 }
@@ -164,7 +176,8 @@ func columns(sc Scenario) []column {
 	case Idle:
 		return []column{
 			number("user B a stream", "%.0f", func(s Summary) float64 { return s.UserPer }),
-			number("socket buffers B a stream", "%.0f", func(s Summary) float64 { return s.KernelPer }),
+			number("socket buffers B a stream", "%.0f", func(s Summary) float64 { return s.BuffersPer }),
+			number("kernel structures B a stream", "%.0f", func(s Summary) float64 { return s.KernelPer }),
 		}
 	case Flood:
 		return []column{perSecond, cost, least, ratio, bytes, missing}
@@ -181,26 +194,48 @@ func columns(sc Scenario) []column {
 	}
 	all = append(all, p50, p99, bytes, missing)
 	if sc.Stalled > 0 {
-		all = append(all, number("kernel KiB a stalled stream", "%.0f", func(s Summary) float64 { return s.Stalled / 1024 }))
+		all = append(all, number("kernel KiB a stalled stream", "%.0f", func(s Summary) float64 { return s.Stalled / 1024 }),
+			number(fmt.Sprintf("of %d cut", sc.Stalled), "%.0f", func(s Summary) float64 { return s.Cut }))
 	}
 	return all
 }
 
-func (run *Run) rows(b *strings.Builder, sc Scenario) {
+// between stands between the numbers of two runs in one cell.
+const between = " · "
+
+func rows(b *strings.Builder, runs []*Run, sc Scenario) {
 	all := columns(sc)
 	b.WriteString("| server |")
 	for _, c := range all {
 		b.WriteString(" " + c.title + " |")
 	}
 	b.WriteString("\n|---|" + strings.Repeat("--:|", len(all)) + "\n")
-	for _, s := range run.Summarize(sc) {
-		b.WriteString("| " + s.Server + " |")
-		if s.Note != "" {
-			b.WriteString(" " + s.Note + " |" + strings.Repeat(" |", len(all)-1) + "\n")
+	for _, server := range contest.All() {
+		cells := make([][]string, len(all))
+		notes, seen := []string{}, false
+		for _, run := range runs {
+			s, ok := run.summary(sc, server.Name)
+			seen = seen || ok
+			if s.Note != "" {
+				notes = append(notes, s.Note)
+				continue
+			}
+			for i, c := range all {
+				if ok {
+					cells[i] = append(cells[i], c.text(s))
+				}
+			}
+		}
+		switch {
+		case !seen:
+			continue
+		case len(notes) == len(runs):
+			fmt.Fprintf(b, "| %s | %s |%s\n", server.Name, notes[0], strings.Repeat(" |", len(all)-1))
 			continue
 		}
-		for _, c := range all {
-			b.WriteString(" " + c.text(s) + " |")
+		fmt.Fprintf(b, "| %s |", server.Name)
+		for _, c := range cells {
+			b.WriteString(" " + strings.Join(slices.Concat(c, notes), between) + " |")
 		}
 		b.WriteString("\n")
 	}

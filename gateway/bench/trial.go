@@ -114,6 +114,9 @@ func (t *trial) request(since string) func(i int) []byte {
 		for _, c := range t.reads[i] {
 			names = append(names, name(c))
 		}
+		if t.stalls(i) {
+			names = append(names, bulkChannel)
+		}
 		return t.running.Request(names, since)
 	}
 }
@@ -175,6 +178,9 @@ func (t *trial) begin() (err error) {
 	if t.result.SocketsBefore, err = proc.SocketsOf(t.running.Address.Port()); err != nil {
 		return err
 	}
+	if t.result.SlabBefore, err = proc.Slab(); err != nil {
+		return err
+	}
 	user, kernel, err := proc.CPU(os.Getpid())
 	t.generator, t.began = user+kernel, time.Now()
 	return err
@@ -194,6 +200,9 @@ func (t *trial) end() error {
 	// The server is a child of this process, so its time is in the sum.
 	t.result.BenchSeconds = (own + more - t.generator).Seconds() - t.result.CPU()
 	if t.result.UserAfter, err = proc.UserMemory(t.running.PID()); err != nil {
+		return err
+	}
+	if t.result.SlabAfter, err = proc.Slab(); err != nil {
 		return err
 	}
 	t.result.SocketsAfter, err = proc.SocketsOf(t.running.Address.Port())

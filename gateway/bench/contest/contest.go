@@ -26,6 +26,7 @@ import (
 type Setup struct {
 	Window      time.Duration // of batching; 0 = every event at once
 	Connections int           // streams that will be open at a time
+	Keep        time.Duration // events at most so long, by this gateway; 0 = its default
 }
 
 // Tools are the programs that servers are started from.

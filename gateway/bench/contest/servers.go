@@ -87,6 +87,9 @@ func gateway() *Server {
 func writeHot(path string, s Setup) error {
 	_, hot := config.Default()
 	hot.Batching.Window = s.Window
+	if s.Keep > 0 {
+		hot.Replay.TTL = min(hot.Replay.TTL, s.Keep)
+	}
 	hot.Connections.MaxPerPod = s.Connections + 100
 	hot.Publishers.Mode = config.ModeAnonymous
 	text, err := config.Encode(config.Document{Serial: 1, Stable: config.Revision{Name: "bench", Hot: hot}})

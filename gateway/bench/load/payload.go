@@ -24,31 +24,48 @@ const (
 )
 
 // Mix makes the data of events: orders, prices and chat messages in turn, as
-// an application would send them, about 190 bytes each. It is not safe for
-// concurrent use where Append is; Append only reads.
+// an application would send them, about 230 bytes each, with as much in them
+// that no compressor can foresee (ids, amounts) as such events have. It is not
+// safe for concurrent use where Append is; Append only reads.
 type Mix struct{ tails [][]byte }
 
-const variants = 96 // of what follows the stamp
+// variants is how many events have different text behind the stamp: more than
+// any compressor remembers.
+const variants = 999
+
+const vocabulary = `ship late today invoice please check the second item again thanks margin before noon room call we can
+you send it over when is a good time for this customer asked about their order number and wants to know if delivery
+tomorrow works with them or should I move things around no problem let me look into that first great see meeting at lunch friday
+monday afternoon warehouse truck driver called twice nobody answered parcel came back address wrong street number missing
+discount already applied refund sent bank takes three days price changed last night supplier raised cost per unit offer
+still valid until end of month contract draft attached comments welcome legal wants new clause page four budget approved
+team grows by two people next quarter server restarted fine graphs look normal alert was noise keep watching latency up
+after deploy rolled back found cause cache cold wrote test merged branch release notes done thank everyone coffee machine
+broken again plumber arrives around ten bring laptop demo starts sharp client loves design asks only smaller logo blue`
 
 // NewMix makes the variants, drawn from r.
 func NewMix(r *rand.Rand) *Mix {
-	m := &Mix{}
-	words := []string{"ship", "late", "today", "invoice", "please", "check", "the", "second", "item", "again", "thanks", "margin", "before", "noon", "room", "call"}
+	m, words := &Mix{}, strings.Fields(vocabulary)
+	one := func(of ...string) string { return of[r.IntN(len(of))] }
 	for i := range variants {
 		var tail string
 		switch i % 3 {
 		case 0:
-			tail = fmt.Sprintf(`,"kind":"order","order":"ord-%08x","customer":"c-%06d","amount":%d,"currency":"EUR","items":[{"sku":"%s-%04d","qty":%d}],"status":"paid"}`,
-				r.Uint32(), r.IntN(1_000_000), r.IntN(500_000), words[r.IntN(len(words))], r.IntN(10_000), 1+r.IntN(9))
+			tail = fmt.Sprintf(`,"orderId":"%08x-%04x-4%03x-%04x","status":"%s","customerId":%d,"total":{"amount":%d,"currency":"%s"},"items":[{"sku":"%08x","qty":%d}],"ref":"%012x"}`,
+				r.Uint32(), r.IntN(1<<16), r.IntN(1<<12), r.IntN(1<<16), one("created", "paid", "packed", "shipped", "delivered"), 100_000+r.IntN(900_000),
+				r.IntN(100_000), one("EUR", "USD", "GBP"), r.Uint32(), 1+r.IntN(9), r.Uint64()>>16)
 		case 1:
-			tail = fmt.Sprintf(`,"kind":"price","symbol":"%c%c%c","bid":%d.%04d,"ask":%d.%04d,"size":%d,"venue":"XETR","change":-0.%04d,"volume":%d,"open":true}`,
-				'A'+r.IntN(26), 'A'+r.IntN(26), 'A'+r.IntN(26), r.IntN(900), r.IntN(10_000), r.IntN(900), r.IntN(10_000), r.IntN(5000), r.IntN(10_000), r.IntN(10_000_000))
+			p := 50 + r.Float64()*500
+			tail = fmt.Sprintf(`,"symbol":"%c%c%c%c","bid":%.4f,"ask":%.4f,"last":%.4f,"bidSize":%d,"askSize":%d,"volume":%d,"change":%.3f,"high":%.2f,"low":%.2f,"venue":"%s"}`,
+				'A'+r.IntN(26), 'A'+r.IntN(26), 'A'+r.IntN(26), 'A'+r.IntN(26), p, p+r.Float64(), p-r.Float64(), r.IntN(10_000), r.IntN(10_000), r.IntN(10_000_000),
+				r.Float64()*4-2, p*1.05, p*0.96, one("XETR", "XNAS", "XLON", "XPAR"))
 		default:
 			var text []string
-			for range 9 + r.IntN(6) {
+			for range 12 + r.IntN(12) {
 				text = append(text, words[r.IntN(len(words))])
 			}
-			tail = fmt.Sprintf(`,"kind":"chat","room":"r-%04d","from":"u-%05d","text":"%s"}`, r.IntN(10_000), r.IntN(100_000), strings.Join(text, " "))
+			tail = fmt.Sprintf(`,"room":"r-%04d","from":{"id":"u-%05d","name":"%s"},"message":"%016x","text":"%s"}`,
+				r.IntN(10_000), r.IntN(100_000), one(words...), r.Uint64(), strings.Join(text, " "))
 		}
 		m.tails = append(m.tails, []byte(tail))
 	}

@@ -144,3 +144,18 @@ func Load() (float64, error) {
 	first, _, _ := strings.Cut(string(text), " ")
 	return strconv.ParseFloat(first, 64)
 }
+
+// Slab is what the kernel holds in structures (sockets, files and all others),
+// on the whole machine, in bytes.
+func Slab() (int64, error) {
+	text, err := os.ReadFile("/proc/meminfo")
+	if err != nil {
+		return 0, fmt.Errorf("reading kernel memory: %w", err)
+	}
+	_, after, _ := strings.Cut(string(text), "\nSlab:")
+	var kib int64
+	if _, err := fmt.Sscanf(after, "%d kB", &kib); err != nil {
+		return 0, fmt.Errorf("reading kernel memory: %w", err)
+	}
+	return kib << 10, nil
+}

@@ -78,3 +78,21 @@ func TestSocketsOfCountsWhatIsQueuedForAPeerThatDoesNotRead(t *testing.T) {
 		t.Errorf("a port without connections: %+v, %v", s, err)
 	}
 }
+
+func TestSlabGrowsWithSockets(t *testing.T) {
+	before, err := Slab()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 4000 {
+		l, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer unix.Close(l) //nolint:errcheck // nothing was written
+	}
+	// Other processes take and give back structures meanwhile.
+	if after, err := Slab(); err != nil || after-before < 4<<20 {
+		t.Errorf("%d bytes more for 4,000 sockets, %v", after-before, err)
+	}
+}

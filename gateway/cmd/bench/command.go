@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"os"
 	"strings"
+	"time"
 
 	"github.com/spf13/pflag"
 
@@ -71,6 +72,8 @@ func measure(ctx context.Context, args []string) error {
 	set.BoolVar(&o.Quick, "quick", false, "few scenarios, half as long, one round")
 	set.IntVar(&o.Rounds, "rounds", 2, "rounds of floor and gateway in turn")
 	set.IntVar(&o.PeerRounds, "peer-rounds", 1, "of these with the peers")
+	set.DurationVar(&o.Within, "within", 10*time.Minute, "leave out further rounds that would end `later`; 0 = none")
+	runs := set.String("runs", "", "`file` that keeps the two newest whole runs of one version; the table shows them side by side")
 	if err := o.prepare(set, args); err != nil {
 		return err
 	}
@@ -81,7 +84,15 @@ func measure(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	return o.write("bench", run, run.Table())
+	fmt.Println()
+	for _, g := range run.Goals {
+		fmt.Println(g)
+	}
+	all, err := keep(*runs, run)
+	if err != nil {
+		return err
+	}
+	return o.write("bench", run, bench.Table(all...))
 }
 
 func names() string {

@@ -4,7 +4,9 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -89,15 +91,8 @@ func (o *options) write(name string, found any, table string) error {
 		return fmt.Errorf("removing logs: %w", err)
 	}
 	if o.json != "" {
-		text, err := json.MarshalIndent(found, "", " ")
-		if err == nil {
-			err = os.MkdirAll(filepath.Dir(o.json), 0o755)
-		}
-		if err == nil {
-			err = os.WriteFile(o.json, append(text, '\n'), 0o600)
-		}
-		if err != nil {
-			return fmt.Errorf("writing results: %w", err)
+		if err := writeJSON(o.json, found); err != nil {
+			return err
 		}
 	}
 	if o.table == "" {
@@ -115,4 +110,40 @@ func (o *options) write(name string, found any, table string) error {
 		return fmt.Errorf("renewing the table: %w", err)
 	}
 	return nil
+}
+
+func writeJSON(path string, found any) error {
+	text, err := json.MarshalIndent(found, "", " ")
+	if err == nil {
+		err = os.MkdirAll(filepath.Dir(path), 0o755)
+	}
+	if err == nil {
+		err = os.WriteFile(path, append(text, '\n'), 0o600)
+	}
+	if err != nil {
+		return fmt.Errorf("writing results: %w", err)
+	}
+	return nil
+}
+
+// keep adds a run to those in a file, and gives those that are in it then: at
+// most two, of the same program and the same scenarios. Without a file it is
+// the run alone.
+func keep(path string, run *bench.Run) ([]*bench.Run, error) {
+	all := []*bench.Run{run}
+	if path == "" {
+		return all, nil
+	}
+	var before []*bench.Run
+	text, err := os.ReadFile(path)
+	if err == nil {
+		err = json.Unmarshal(text, &before)
+	}
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("reading the runs before: %w", err)
+	}
+	if n := len(before); n > 0 && before[n-1].ComparesWith(run) {
+		all = []*bench.Run{before[n-1], run}
+	}
+	return all, writeJSON(path, all)
 }
