@@ -32,7 +32,8 @@ type Options struct {
 	// PeerRounds is how many of these rounds have the peers in them.
 	PeerRounds int
 	// Within is how long a run may take: a scenario's further rounds are left
-	// out when they would end later. 0 = as long as it takes.
+	// out when they would end later, and after it even first rounds are without
+	// peers. 0 = as long as it takes.
 	Within time.Duration
 	// Core is where servers run; everything else of this program runs on
 	// another one.
@@ -105,6 +106,10 @@ func Do(ctx context.Context, o Options, progress io.Writer) (*Run, error) {
 func (run *Run) round(ctx context.Context, o Options, servers []*contest.Server, sc Scenario, round int, progress io.Writer) (again time.Duration, err error) {
 	for _, server := range servers {
 		if !o.takesPart(sc, server, round) {
+			continue
+		}
+		if late := o.Within > 0 && time.Since(run.Began) > o.Within; late && !server.Floor && server.Name != contest.Ours {
+			fmt.Fprintf(progress, "  %-14s left out, %s are over\n", server.Name, o.Within)
 			continue
 		}
 		began := time.Now()

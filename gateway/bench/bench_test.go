@@ -156,6 +156,20 @@ func TestMonthAddsRequestsBytesAndProcessorAtTheirPrices(t *testing.T) {
 	}
 }
 
+func TestClaimsCompareStreamsWithEveryWayOfPolling(t *testing.T) {
+	c := &Claims{Clients: 10, Ways: []Claim{
+		{Way: Streams, Seconds: 10, Bytes: 500, Latency: Times{Mean: 2}},
+		{Way: LongPolls, Seconds: 10, Bytes: 1000, Requests: 7, Latency: Times{Mean: 4}},
+		{Way: Intervals, Seconds: 20, Bytes: 4000, Requests: 9, Latency: Times{Mean: 1000}},
+	}}
+	table := c.Table()
+	for _, want := range []string{"| long-poll, 25 s | stream | 50 % | 50 % | none |", "| polling every 25 s | stream | 0.2 % | 25 % | none |"} {
+		if !strings.Contains(table, want) {
+			t.Errorf("%q is not in\n%s", want, table)
+		}
+	}
+}
+
 func TestTrendIsOfTheSecondHalfAndNoSawtooth(t *testing.T) {
 	of := func(live func(i int) int64) (growth float64, level bool) {
 		var samples []Sample

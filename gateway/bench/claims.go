@@ -21,10 +21,15 @@ type Way string
 
 // The ways.
 const (
-	Streams   Way = "stream"
-	LongPolls Way = "long-poll, 25 s"
-	Intervals Way = "polling every 25 s"
+	Streams    Way = "stream"
+	Compressed Way = "stream, gzip"
+	LongPolls  Way = "long-poll, 25 s"
+	Intervals  Way = "polling every 25 s"
 )
+
+// streams tells whether a way has one request for all the time that a client is
+// there.
+func (w Way) streams() bool { return w == Streams || w == Compressed }
 
 // Claims is one comparison of the three ways, against this gateway.
 type Claims struct {
@@ -61,7 +66,7 @@ const (
 // MeasureClaims measures the ways one after the other, on a fresh gateway each.
 func MeasureClaims(ctx context.Context, o Options, progress io.Writer) (*Claims, error) {
 	c := &Claims{Clients: claimClients, Channels: claimChannels, Rate: claimRate}
-	for _, way := range []Way{Streams, LongPolls, Intervals} {
+	for _, way := range []Way{Streams, Compressed, LongPolls, Intervals} {
 		got, err := c.measure(ctx, o, way)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", way, err)
@@ -146,12 +151,15 @@ func (c *Claims) watch(ctx context.Context, server *contest.Running, p *load.Pub
 
 // open starts the clients of a way; read puts what they counted into a claim.
 func (c *Claims) open(ctx context.Context, server *contest.Running, way Way) (clients, func(*Claim) error, error) {
+	request := func(i int) []byte { return server.Request([]string{name(i % c.Channels)}, "") }
+	if way == Compressed {
+		return c.inflate(server, request)
+	}
 	if way == Streams {
 		crowd, err := load.NewCrowd(c.Clients)
 		if err != nil {
 			return nil, nil, err
 		}
-		request := func(i int) []byte { return server.Request([]string{name(i % c.Channels)}, "") }
 		if err := crowd.Open(server.Address, 0, c.Clients, request); err != nil {
 			crowd.Close()
 			return nil, nil, err
@@ -181,6 +189,26 @@ func (c *Claims) open(ctx context.Context, server *contest.Running, way Way) (cl
 		}
 		got.Delivered, got.Requests, got.Bytes = polled.Received, polled.Requests, polled.Up+polled.Down
 		got.Latency, err = timesOf(polled.Latency)
+		return err
+	}, nil
+}
+
+// inflate is open for streams that are compressed.
+func (c *Claims) inflate(server *contest.Running, request func(i int) []byte) (clients, func(*Claim) error, error) {
+	readers, err := load.Inflate(server.Address, c.Clients, func(i int) []byte { return load.AcceptGzip(request(i)) })
+	if err != nil {
+		return nil, nil, err
+	}
+	return readers, func(got *Claim) error {
+		events, bytes, compressed, err := readers.Received()
+		if err == nil && compressed != uint64(c.Clients) {
+			err = fmt.Errorf("%d of %d streams are compressed", compressed, c.Clients)
+		}
+		if err != nil {
+			return err
+		}
+		got.Delivered, got.Bytes, got.Requests = events, bytes, 0
+		got.Latency, err = timesOf(readers.Latency())
 		return err
 	}, nil
 }

@@ -25,7 +25,7 @@ func (c *Claims) Month(way Claim, clients int, hours float64, p Prices) float64 
 	perSecond := float64(clients) / float64(c.Clients) / way.Seconds
 	seconds := hours * 3600
 	requests := perSecond * seconds * float64(way.Requests)
-	if way.Way == Streams {
+	if way.Way.streams() {
 		requests = float64(clients) * hours * 60 / p.MinutesOpen
 	}
 	return requests/1e6*p.PerMillionRequests +
@@ -44,7 +44,7 @@ func (c *Claims) Table() string {
 	for _, w := range c.Ways {
 		perHour := 3600 / w.Seconds / float64(c.Clients)
 		requests := float64(w.Requests) * perHour
-		if w.Way == Streams {
+		if w.Way.streams() {
 			requests = 60 / p.MinutesOpen
 		}
 		fmt.Fprintf(&b, "| %s | %.1f | %.1f | %.1f | %.1f | %.0f | %.1f | %d | $%.2f |\n", w.Way, w.Latency.Mean/1000, float64(w.Latency.P50)/1000,
@@ -53,5 +53,23 @@ func (c *Claims) Table() string {
 	fmt.Fprintf(&b, "\n%d streams were %d subscriptions for the log (groups of equal streams).\n", c.Clients, c.Groups)
 	fmt.Fprintf(&b, "\nInputs of the last column: %d hours a month each; $%g a million requests, $%g a GB, $%g a core-hour; a stream lasts %g minutes. Put in your own.\n",
 		hours, p.PerMillionRequests, p.PerGigabyte, p.PerCoreHour, p.MinutesOpen)
+	b.WriteString(c.against(func(w Claim) float64 { return c.Month(w, clients, hours, p) }))
+	return b.String()
+}
+
+// against compares streams with the ways of polling, number by number.
+func (c *Claims) against(month func(Claim) float64) string {
+	var b strings.Builder
+	b.WriteString("\n| instead of | | mean latency | bytes | requests while connected | a month |\n|---|---|--:|--:|--:|--:|\n")
+	share := func(new, old float64) string { return fmt.Sprintf("%.3g %%", 100*new/old) }
+	for _, old := range c.Ways {
+		for _, way := range c.Ways {
+			if old.Way.streams() || !way.Way.streams() {
+				continue
+			}
+			fmt.Fprintf(&b, "| %s | %s | %s | %s | none | %+.0f %% |\n", old.Way, way.Way, share(way.Latency.Mean, old.Latency.Mean),
+				share(float64(way.Bytes)/way.Seconds, float64(old.Bytes)/old.Seconds), 100*month(way)/month(old)-100)
+		}
+	}
 	return b.String()
 }

@@ -13,12 +13,12 @@ import (
 )
 
 const (
-	drainTime  = 8 * time.Second // longest wait for what is on its way
-	silence    = 2 * time.Second // after which nothing more is expected
-	patience   = 2               // times what publishing should last
-	floodAhead = 1000            // events on their way to every subscriber
-	owedRate   = 2000            // requests per second of what reconnects are owed
-	bulkRate   = 100             // requests per second of what stalled streams are owed
+	drainTime  = 8 * time.Second         // longest wait for what is on its way
+	silence    = 1500 * time.Millisecond // after which nothing more is expected
+	patience   = 2                       // times what publishing should last
+	floodAhead = 1000                    // events on their way to every subscriber
+	owedRate   = 2000                    // requests per second of what reconnects are owed
+	bulkRate   = 100                     // requests per second of what stalled streams are owed
 	// bulkChannel is read by streams that stall, and by no other.
 	bulkChannel = "bench.bulk"
 )
@@ -277,6 +277,9 @@ func (t *trial) bytes(ctx context.Context) error {
 	t.result.Delivered, t.result.WireBytes, compressed, err = readers.Received()
 	if compressed == 0 {
 		t.result.Note = "not compressed"
+	}
+	if err == nil {
+		t.result.Latency, err = timesOf(readers.Latency())
 	}
 	return err
 }

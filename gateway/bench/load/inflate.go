@@ -15,6 +15,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/HdrHistogram/hdrhistogram-go"
 )
 
 // Inflaters are a few subscribers that take compressed streams and decode
@@ -25,13 +27,14 @@ type Inflaters struct {
 
 	received, wireBytes, compressed, from atomic.Uint64
 
-	mu      sync.Mutex
+	mu      sync.Mutex // guards what follows
+	latency *hdrhistogram.Histogram
 	failure error
 }
 
 // Inflate opens n streams with a request each; the request should accept gzip.
 func Inflate(server netip.AddrPort, n int, request func(i int) []byte) (*Inflaters, error) {
-	f := &Inflaters{}
+	f := &Inflaters{latency: NewHistogram()}
 	for i := range n {
 		conn, err := net.Dial("tcp", server.String())
 		if err == nil {
@@ -64,17 +67,24 @@ func (f *Inflaters) read(conn net.Conn) error {
 		}
 	}
 	var found scanner
-	for buf := make([]byte, 64<<10); ; {
+	for buf := make([]byte, 16<<10); ; {
 		n, err := body.Read(buf)
-		found.scan(buf[:n], func(e stamp) {
-			if e.n >= f.from.Load() {
-				f.received.Add(1)
-			}
-		})
+		now := time.Now().UnixNano()
+		found.scan(buf[:n], func(e stamp) { f.count(e, now) })
 		if err != nil {
 			return fmt.Errorf("reading a stream: %w", err)
 		}
 	}
+}
+
+func (f *Inflaters) count(e stamp, now int64) {
+	if e.n < f.from.Load() {
+		return
+	}
+	f.received.Add(1)
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	_ = f.latency.RecordValue(min(max((now-e.at)/1000, 1), maxLatency)) // in range, so no error
 }
 
 func (f *Inflaters) fail(err error) {
@@ -90,6 +100,16 @@ func (f *Inflaters) Reset(from uint64) {
 	f.from.Store(from)
 	f.received.Store(0)
 	f.wireBytes.Store(0)
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.latency.Reset()
+}
+
+// Latency is the histogram, in µs from sending to having decoded, as a copy.
+func (f *Inflaters) Latency() *hdrhistogram.Histogram {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return hdrhistogram.Import(f.latency.Export())
 }
 
 // Received is the events that were decoded, the bytes they came in, and how
