@@ -61,7 +61,7 @@ func (c *Claims) Table() string {
 func (c *Claims) against(month func(Claim) float64) string {
 	var b strings.Builder
 	b.WriteString("\n| instead of | | mean latency | bytes | requests while connected | a month |\n|---|---|--:|--:|--:|--:|\n")
-	share := func(new, old float64) string { return fmt.Sprintf("%.3g %%", 100*new/old) }
+	share := func(of, old float64) string { return fmt.Sprintf("%.3g %%", 100*of/old) }
 	for _, old := range c.Ways {
 		for _, way := range c.Ways {
 			if old.Way.streams() || !way.Way.streams() {
