@@ -34,6 +34,8 @@ func bounds() []bound {
 	return []bound{
 		replicas,
 		number("listener.port", 1024, 65535),
+		number("observability.adminPort", 1024, 65535),
+		between("observability.statusInterval", "9999ms", "10s", "10m", "10m1ms"),
 		number("listener.service.port", 1, 65535),
 		with(number("listener.service.nodePort", 1, 65535), nodePort, nodePort),
 		between("batching.window", nil, "0ms", "5s", "5001ms"),

@@ -73,7 +73,8 @@ type SecretReference struct {
 // Listener is where subscribers and publishers connect.
 type Listener struct {
 	// port is the container port for subscribers and publishers. Default 8080;
-	// 1024 to 65535, but not 9090, the pods' admin port. Effect: restart.
+	// 1024 to 65535, but not
+	// observability.adminPort. Effect: restart.
 	// +streamgateway:class=restart
 	// +kubebuilder:default=8080
 	// +kubebuilder:validation:Minimum=1024

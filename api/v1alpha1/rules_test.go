@@ -52,7 +52,7 @@ func TestRulesRefuseContradictionsOnTheFieldToChange(t *testing.T) {
 		},
 		"the admin port as listener port": {
 			fields{"listener.port": int64(9090)},
-			"spec.listener.port", "listener.port must not be 9090, which is the admin port of the pods",
+			"spec.listener.port", "listener.port must differ from observability.adminPort, which pods serve to the operator (9090 unless set)",
 		},
 		"a load balancer class without a load balancer": {
 			fields{"listener.service.loadBalancerClass": "example.com/lb"},

@@ -68,7 +68,7 @@ type StreamGatewayList struct {
 // +kubebuilder:validation:XValidation:rule="self.gateway.replicas <= 1",fieldPath=".gateway.replicas",message="events are kept in the memory of one pod, so gateway.replicas must be 0 or 1"
 // +kubebuilder:validation:XValidation:rule="!has(self.gateway.resources.limits) || !('memory' in self.gateway.resources.limits) || quantity(string(self.replay.maxBytes)).asApproximateFloat() <= 0.6 * quantity(string(self.gateway.resources.limits['memory'])).asApproximateFloat()",fieldPath=".replay.maxBytes",message="replay.maxBytes must be at most 60% of gateway.resources.limits.memory; lower it or raise the limit"
 // +kubebuilder:validation:XValidation:rule="!has(self.gateway.resources.claims)",fieldPath=".gateway.resources.claims",message="gateway.resources.claims is not supported: gateway pods have no resource claims; remove it"
-// +kubebuilder:validation:XValidation:rule="self.listener.port != 9090",fieldPath=".listener.port",message="listener.port must not be 9090, which is the admin port of the pods"
+// +kubebuilder:validation:XValidation:rule="self.listener.port != self.observability.adminPort",fieldPath=".listener.port",message="listener.port must differ from observability.adminPort, which pods serve to the operator (9090 unless set)"
 // +kubebuilder:validation:XValidation:rule="self.listener.service.type == 'LoadBalancer' || !has(self.listener.service.loadBalancerClass)",fieldPath=".listener.service.loadBalancerClass",message="listener.service: loadBalancerClass needs type LoadBalancer"
 // +kubebuilder:validation:XValidation:rule="self.listener.service.type != 'ClusterIP' || !has(self.listener.service.nodePort)",fieldPath=".listener.service.nodePort",message="listener.service: nodePort needs type NodePort or LoadBalancer"
 // +kubebuilder:validation:XValidation:rule="duration(self.batching.window) < duration(self.connections.heartbeat)",fieldPath=".batching.window",message="batching.window must be shorter than connections.heartbeat"
@@ -147,4 +147,10 @@ type StreamGatewaySpec struct {
 	// +kubebuilder:validation:MaxItems=32
 	// +optional
 	Features []Feature `json:"features,omitempty"`
+
+	// observability says what pods log, where they serve their numbers, and how
+	// often the operator writes them into status.
+	// +kubebuilder:default={}
+	// +optional
+	Observability *Observability `json:"observability,omitempty"`
 }

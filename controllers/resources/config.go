@@ -37,6 +37,7 @@ func Hot(spec *v1alpha1.StreamGatewaySpec) (config.Hot, error) {
 		Connect:       config.Connect{PerSecond: int(spec.Limits.Connect.PerSecond), Burst: int(spec.Limits.Connect.Burst)},
 	}
 	hot.Compression = compression(spec.Compression)
+	hot.Observability = config.Observability{LogLevel: string(spec.Observability.LogLevel), AccessLog: string(spec.Observability.AccessLog)}
 	for _, f := range spec.Features {
 		hot.Features = append(hot.Features, feature(f))
 	}
@@ -83,6 +84,7 @@ func Cold(sg *v1alpha1.StreamGateway) config.Cold {
 	cold, _ := config.Default()
 	cold.Gateway = config.Gateway{Namespace: sg.Namespace, Name: sg.Name}
 	cold.Listener.Port = int(sg.Spec.Listener.Port)
+	cold.Observability.AdminPort = int(sg.Spec.Observability.AdminPort)
 	return cold
 }
 

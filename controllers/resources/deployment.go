@@ -18,6 +18,8 @@ import (
 const (
 	// ContainerName is the name of the gateway's container.
 	ContainerName = "gateway"
+	// AdminPortName is the name of the port that the operator asks.
+	AdminPortName = "admin"
 	// ProgressDeadline is how long a Deployment may make no progress before it
 	// counts as failed.
 	ProgressDeadline = 5 * time.Minute
@@ -95,7 +97,7 @@ func container(sg *v1alpha1.StreamGateway, p *Plan) *corev1ac.ContainerApplyConf
 		WithEnv(environment(sg)...).
 		WithPorts(
 			port("http", p.Cold.Listener.Port),
-			port("admin", p.Cold.Observability.AdminPort)).
+			port(AdminPortName, p.Cold.Observability.AdminPort)).
 		WithReadinessProbe(probe(report.ReadyzPath).WithPeriodSeconds(1).WithFailureThreshold(2)).
 		WithLivenessProbe(probe(report.HealthzPath).WithPeriodSeconds(10).WithFailureThreshold(3)).
 		WithSecurityContext(corev1ac.SecurityContext().
@@ -143,7 +145,7 @@ func port(name string, number int) *corev1ac.ContainerPortApplyConfiguration {
 
 func probe(path string) *corev1ac.ProbeApplyConfiguration {
 	return corev1ac.Probe().WithTimeoutSeconds(2).
-		WithHTTPGet(corev1ac.HTTPGetAction().WithPath(path).WithPort(intstr.FromString("admin")))
+		WithHTTPGet(corev1ac.HTTPGetAction().WithPath(path).WithPort(intstr.FromString(AdminPortName)))
 }
 
 // apartByNode asks, and does not demand, that pods of one gateway sit on

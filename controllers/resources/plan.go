@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"reflect"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 
@@ -33,6 +34,9 @@ type Plan struct {
 	Image        string
 	Cold         config.Cold
 	Hot          config.Hot
+	// StatusInterval is the least time between two writes of status for its
+	// numbers alone.
+	StatusInterval time.Duration
 }
 
 // NewPlan works a spec out. builtInImage is what runs when the spec names no
@@ -43,7 +47,12 @@ func NewPlan(sg *v1alpha1.StreamGateway, builtInImage string) (Plan, error) {
 	if err != nil {
 		return Plan{}, err
 	}
-	p := Plan{Image: sg.Spec.Gateway.Image, Cold: Cold(sg), Hot: hot}
+	var d durations
+	p := Plan{Image: sg.Spec.Gateway.Image, Cold: Cold(sg), Hot: hot,
+		StatusInterval: d.parse("observability.statusInterval", sg.Spec.Observability.StatusInterval)}
+	if d.err != nil {
+		return Plan{}, d.err
+	}
 	if p.Image == "" {
 		p.Image = builtInImage
 	}

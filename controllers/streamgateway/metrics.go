@@ -16,9 +16,6 @@ import (
 )
 
 const (
-	// statusInterval is the least time between two writes of status for its
-	// metrics alone.
-	statusInterval = 30 * time.Second
 	// staleAfter is how long ready pods may not answer before their numbers
 	// are called stale.
 	staleAfter = 15 * time.Second

@@ -12,6 +12,7 @@ import (
 
 	"github.com/streamgateway/streamgateway/api/v1alpha1"
 	"github.com/streamgateway/streamgateway/controllers/fleet"
+	"github.com/streamgateway/streamgateway/controllers/resources"
 )
 
 const (
@@ -36,7 +37,7 @@ func (r *Reconciler) observe(ctx context.Context, s *scope) error {
 		case p.Status.PodIP == "" || p.Status.Phase != corev1.PodRunning:
 			silent++
 		default:
-			address := net.JoinHostPort(p.Status.PodIP, strconv.Itoa(s.plan.Cold.Observability.AdminPort))
+			address := net.JoinHostPort(p.Status.PodIP, strconv.Itoa(adminPort(p)))
 			targets = append(targets, fleet.Target{Pod: p.Name, Address: address})
 		}
 	}
@@ -51,6 +52,18 @@ func (r *Reconciler) observe(ctx context.Context, s *scope) error {
 	s.summary = fleet.Summarize(s.memory.window.Add(answers), silent, s.document.Serial)
 	r.announcePush(s)
 	return ctx.Err()
+}
+
+// adminPort is that of this pod, which may be of an older template.
+func adminPort(p *corev1.Pod) int {
+	for _, c := range p.Spec.Containers {
+		for _, port := range c.Ports {
+			if port.Name == resources.AdminPortName {
+				return int(port.ContainerPort)
+			}
+		}
+	}
+	return 0
 }
 
 func (r *Reconciler) ask(ctx context.Context, s *scope, targets []fleet.Target) []fleet.Answer {

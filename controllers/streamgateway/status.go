@@ -75,9 +75,10 @@ func judged(c *metav1.Condition) bool {
 	return c.Status != metav1.ConditionFalse && c.Reason != v1alpha1.ReasonPending && c.Reason != v1alpha1.ReasonMetricsStale
 }
 
+// metricsDue tells whether status may be written for its numbers alone.
 func (s *scope) metricsDue(before *v1alpha1.StreamGatewayStatus) bool {
 	return before.Metrics == nil || before.Metrics.SampledTime == nil ||
-		s.now.Sub(before.Metrics.SampledTime.Time) >= statusInterval
+		s.now.Sub(before.Metrics.SampledTime.Time) >= s.plan.StatusInterval
 }
 
 // statusBefore is the status as written last, which the cache may not hold yet.

@@ -36,7 +36,7 @@ func serving() *scope {
 		},
 		Status: v1alpha1.StreamGatewayStatus{ActiveRevision: "before", Image: "image-before"},
 	}, &memory{children: map[string]applied{}})
-	s.plan = resources.Plan{Revision: "wanted", TemplateHash: wantedTemplate, Image: "image-wanted"}
+	s.plan = resources.Plan{Revision: "wanted", TemplateHash: wantedTemplate, Image: "image-wanted", StatusInterval: 30 * time.Second}
 	s.deployments = []appsv1.Deployment{deploymentOf(wantedTemplate, 1, 1, "NewReplicaSetAvailable")}
 	s.pods = []corev1.Pod{podOf(wantedTemplate, true)}
 	s.document = config.Document{Serial: 7, Stable: config.Revision{Name: "wanted"}}

@@ -4,10 +4,10 @@ import "time"
 
 // Cold is what a pod reads once, at its start. A change of it makes new pods.
 type Cold struct {
-	Gateway       Gateway       `json:"gateway"`
-	Listener      Listener      `json:"listener"`
-	Observability Observability `json:"observability"`
-	Drain         Drain         `json:"drain"`
+	Gateway       Gateway  `json:"gateway"`
+	Listener      Listener `json:"listener"`
+	Observability Admin    `json:"observability"`
+	Drain         Drain    `json:"drain"`
 }
 
 // Gateway names the StreamGateway that the pod belongs to; both are empty for
@@ -22,8 +22,8 @@ type Listener struct {
 	Port int `json:"port"`
 }
 
-// Observability is where the operator and scrapers come in.
-type Observability struct {
+// Admin is where the operator and scrapers come in.
+type Admin struct {
 	AdminPort int `json:"adminPort"`
 }
 

@@ -44,7 +44,7 @@ type Revision struct {
 func Default() (Cold, Hot) {
 	cold := Cold{
 		Listener:      Listener{Port: 8080},
-		Observability: Observability{AdminPort: 9090},
+		Observability: Admin{AdminPort: 9090},
 		Drain:         Drain{Timeout: 30 * time.Second, PreStopDelay: 5 * time.Second, ReconnectSpread: 10 * time.Second},
 	}
 	hot := Hot{
@@ -56,9 +56,10 @@ func Default() (Cold, Hot) {
 			Heartbeat: 15 * time.Second, WriteTimeout: 30 * time.Second, MaxAge: 2 * time.Hour,
 			LongPollTimeout: 25 * time.Second, Retry: 3 * time.Second, RetryJitterPercent: 50,
 		},
-		Compression: Compression{Mode: Auto, Level: LevelFastest, MinBytes: 256},
-		Limits:      Limits{MaxEventBytes: 64 << 10, Connect: Connect{PerSecond: 2000, Burst: 10000}},
-		Publishers:  Publishers{Mode: ModeKubernetes, Audiences: []string{"streamgateway.io"}, CacheTTL: 10 * time.Second},
+		Compression:   Compression{Mode: Auto, Level: LevelFastest, MinBytes: 256},
+		Limits:        Limits{MaxEventBytes: 64 << 10, Connect: Connect{PerSecond: 2000, Burst: 10000}},
+		Observability: Observability{LogLevel: LogInfo, AccessLog: Disabled},
+		Publishers:    Publishers{Mode: ModeKubernetes, Audiences: []string{"streamgateway.io"}, CacheTTL: 10 * time.Second},
 	}
 	return cold, hot
 }

@@ -7,14 +7,15 @@ import "time"
 // hands it over by a plain struct conversion: a knob that is in one and not in
 // the other breaks the build.
 type Hot struct {
-	Batching    Batching    `json:"batching"`
-	Queue       Queue       `json:"queue"`
-	Replay      Replay      `json:"replay"`
-	Connections Connections `json:"connections"`
-	Limits      Limits      `json:"limits"`
-	Compression Compression `json:"compression"`
-	Publishers  Publishers  `json:"publishers"`
-	Features    []Feature   `json:"features,omitempty"`
+	Batching      Batching      `json:"batching"`
+	Queue         Queue         `json:"queue"`
+	Replay        Replay        `json:"replay"`
+	Connections   Connections   `json:"connections"`
+	Limits        Limits        `json:"limits"`
+	Compression   Compression   `json:"compression"`
+	Publishers    Publishers    `json:"publishers"`
+	Observability Observability `json:"observability"`
+	Features      []Feature     `json:"features,omitempty"`
 }
 
 // Batching says when events that wait for a group of equal subscribers are
@@ -104,6 +105,20 @@ type Publishers struct {
 const (
 	ModeKubernetes = "Kubernetes" // TokenReview, then an access review of create on streamgateways/publish
 	ModeAnonymous  = "Anonymous"  // everybody who reaches the port; only for a gateway run alone
+)
+
+// Observability says what a pod tells of itself in its log.
+type Observability struct {
+	LogLevel  string `json:"logLevel"`  // one of the Log constants
+	AccessLog string `json:"accessLog"` // Enabled or Disabled: one line for each stream that ends
+}
+
+// What is written to the log: this level and those above.
+const (
+	LogDebug = "Debug"
+	LogInfo  = "Info"
+	LogWarn  = "Warn"
+	LogError = "Error"
 )
 
 // Two-state fields of the custom resource are enums, here as there.

@@ -76,6 +76,8 @@ func (c *check) hot(path string, h Hot) {
 	c.limits(path+"limits.", h.Limits)
 	c.compression(path+"compression.", h.Compression)
 	c.publishers(path+"publishers.", h.Publishers)
+	oneOf(c, path+"observability.logLevel", h.Observability.LogLevel, LogDebug, LogInfo, LogWarn, LogError)
+	oneOf(c, path+"observability.accessLog", h.Observability.AccessLog, Enabled, Disabled)
 	c.features(path+"features", h.Features)
 	if h.Batching.Window >= h.Connections.Heartbeat {
 		c.fail(path+"batching.window", h.Batching.Window,

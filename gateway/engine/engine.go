@@ -36,6 +36,8 @@ type (
 	Answer = fanout.Answer
 	// RefusedError says that a flag keeps a client out, and how to tell it.
 	RefusedError = fanout.RefusedError
+	// Ended is what is told of a stream when it is closed.
+	Ended = fanout.Ended
 	// Patch changes what a running stream reads.
 	Patch = fanout.Patch
 	// Patched is what a stream reads after a Patch.
@@ -67,6 +69,9 @@ type Options struct {
 	// 0..Buckets-1, of a value in seconds.
 	Buckets int
 	Bucket  func(seconds float64) int
+	// Ended is told of every stream that is closed; nil = nobody is. It must
+	// not block.
+	Ended func(Ended)
 }
 
 // Tuning is all that may change while streams run.
@@ -102,7 +107,7 @@ func New(o Options, t Tuning) *Engine {
 		epoch: o.Epoch,
 		fanout: fanout.New(fanout.Options{
 			Ring: log, Epoch: o.Epoch, Durability: o.Durability,
-			Loops: o.Loops, Rand: o.Rand, Buckets: o.Buckets, Bucket: o.Bucket,
+			Loops: o.Loops, Rand: o.Rand, Buckets: o.Buckets, Bucket: o.Bucket, Ended: o.Ended,
 		}, t.fanout()),
 	}
 	e.replay.Store(t.fanout().Replay)

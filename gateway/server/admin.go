@@ -28,7 +28,13 @@ func (s *Server) adminRoutes() http.Handler {
 	mux.Handle("GET "+report.MetricsPath, promhttp.HandlerFor(s.registry(), promhttp.HandlerOpts{
 		EnableOpenMetrics: true, EnableOpenMetricsTextCreatedSamples: true,
 	}))
-	return mux
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		h := w.Header()
+		h.Set("X-Content-Type-Options", "nosniff")
+		h.Set("Referrer-Policy", "no-referrer")
+		h.Set("Cache-Control", "no-store")
+		mux.ServeHTTP(w, r)
+	})
 }
 
 func answer(w http.ResponseWriter, ok bool, why string) {
@@ -62,7 +68,6 @@ func (s *Server) serveReport(w http.ResponseWriter, r *http.Request) {
 		stop()
 	}
 	w.Header().Set("Content-Type", "application/json")
-	w.Header().Set("Cache-Control", "no-store")
 	_ = json.NewEncoder(w).Encode(s.report()) // the asker is gone when this fails
 }
 

@@ -30,7 +30,7 @@ func New(o Options) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{options: o, cold: cold, log: o.Log, start: time.Now(), histograms: newHistograms(),
+	s := &Server{options: o, cold: cold, log: o.Log, start: time.Now(), histograms: newHistograms(), access: newAccessLog(o.Log),
 		memory: newAccount(findCgroup(os.DirFS("/")))}
 	if err := s.openLog(); err != nil {
 		return nil, err
@@ -95,9 +95,10 @@ func (s *Server) makeRooms(hot config.Hot, api *cluster.Cluster) {
 	flags := newFlagSet(nil, 0, hot.Features)
 	s.engine = engine.New(engine.Options{
 		Epoch: s.info.Epoch, Floor: s.info.Tail, Durability: s.info.Durability.String(),
-		Buckets: report.Buckets, Bucket: report.Bucket,
+		Buckets: report.Buckets, Bucket: report.Bucket, Ended: s.access.ended,
 	}, tuningOf(hot, flags))
 	s.setFlags(flags)
+	s.tuneLog(hot.Observability)
 	var reviewer auth.Reviewer
 	if api != nil {
 		reviewer = api
@@ -138,6 +139,7 @@ func (s *Server) take(d config.Document) {
 	s.streams.TuneConnect(limit.Connect(hot.Limits.Connect))
 	s.publish.Tune(hot.Limits.MaxEventBytes)
 	s.sse.Tune(transport.Connections(hot.Connections))
+	s.tuneLog(hot.Observability)
 	if flags != s.flags.Load() {
 		s.setFlags(flags)
 	}

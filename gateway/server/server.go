@@ -46,6 +46,9 @@ type Options struct {
 	// HTTP/2 and where sockets cannot be taken over.
 	GenericTransport bool
 	Log              *slog.Logger
+	// Level is that of Log, for the hot configuration to set; nil = it is set
+	// by hand.
+	Level *slog.LevelVar
 }
 
 // Server is one gateway. Make it with New, open its ports with Listen, run it
@@ -73,6 +76,7 @@ type Server struct {
 	history    history
 	alive      pulse
 	histograms histograms
+	access     *accessLog
 	draining   atomic.Bool
 
 	main, admin net.Listener
@@ -123,6 +127,7 @@ func (s *Server) Run(ctx context.Context) error {
 	failed := make(chan error, 3) // one each of pump and both ports
 	s.background.Go(func() { failed <- s.pump(background) })
 	s.background.Go(func() { s.janitor(background) })
+	s.background.Go(func() { s.access.follow(background) })
 	s.background.Go(func() { s.source.follow(background, s.config.take) })
 	err := s.awaitLog(ctx)
 	if err == nil {
@@ -137,6 +142,7 @@ func (s *Server) Run(ctx context.Context) error {
 	stop()
 	s.background.Wait()
 	s.engine.Close()
+	s.access.flush()
 	if s.sockets != nil {
 		s.sockets.Close()
 	}

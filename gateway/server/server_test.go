@@ -158,7 +158,7 @@ func TestStatusAnswersWhenTheSerialRunsOrIsRefused(t *testing.T) {
 
 func TestDrainUnderLoadTellsEveryClientAndAcknowledgesToTheEnd(t *testing.T) {
 	cold, err := config.Encode(config.Cold{
-		Listener: config.Listener{Port: 8080}, Observability: config.Observability{AdminPort: 9090},
+		Listener: config.Listener{Port: 8080}, Observability: config.Admin{AdminPort: 9090},
 		Drain: config.Drain{Timeout: 3 * time.Second, PreStopDelay: 500 * time.Millisecond, ReconnectSpread: time.Second},
 	})
 	if err != nil {

@@ -128,6 +128,7 @@ func Problem(w http.ResponseWriter, r *http.Request, status int, kind string, op
 	}
 	// The struct holds strings and numbers only: it always encodes.
 	body, _ := json.Marshal(p)
+	refused(r.Context(), status, kind, p.Limit)
 	h.Set("Content-Length", strconv.Itoa(len(body)))
 	w.WriteHeader(status)
 	_, _ = w.Write(body) // the client is gone when this fails; nobody is left to tell

@@ -8,7 +8,8 @@ import (
 
 // withRecovery answers 500 for a handler that panics, and logs where. A stream
 // or an answer that has begun is cut instead, so that nobody takes it for
-// whole; http.ErrAbortHandler, which asks for just that, passes through.
+// whole; the log names the route and not the path, which may hold a channel.
+// http.ErrAbortHandler, which asks for just that, passes through.
 func withRecovery(next http.Handler, log *slog.Logger) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		defer func() {
@@ -20,7 +21,7 @@ func withRecovery(next http.Handler, log *slog.Logger) http.Handler {
 				panic(cause)
 			}
 			log.Error("handler panicked", "panic", cause, "requestId", RequestID(r.Context()),
-				"method", r.Method, "path", r.URL.Path, "stack", string(debug.Stack()))
+				"method", r.Method, "route", r.Pattern, "stack", string(debug.Stack()))
 			// Every answer here sets its type just before it begins.
 			if w.Header().Get("Content-Type") != "" {
 				panic(http.ErrAbortHandler)

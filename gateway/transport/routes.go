@@ -46,7 +46,7 @@ func (r Routes) Handler() http.Handler {
 	if r.Page != nil {
 		mux.Handle("/{$}", withHead(r.Page))
 	}
-	return withRequestID(withRecovery(mux, r.Log))
+	return withRequest(withRecovery(mux, r.Log), newRefusals(r.Log))
 }
 
 // methods answers by method; what is missing gets 405 with Allow. OPTIONS is

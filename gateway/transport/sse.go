@@ -62,7 +62,7 @@ func (s *Streams) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	release := func() { s.limits.Release(client) }
 	defer func() { release() }()
-	ask.Identity = engine.Identity{SID: s.newSID(), Client: client.String()}
+	ask.Identity = engine.Identity{SID: s.newSID(), Client: client.String(), Request: RequestID(r.Context())}
 	if ask.poll {
 		s.polls.Add(1)
 		s.poll(w, r, ask)
@@ -171,6 +171,7 @@ func (s *Streams) refuse(w http.ResponseWriter, r *http.Request, ask *streamRequ
 		Problem(w, r, t.status, t.kind, options...)
 		return
 	}
+	refused(r.Context(), t.status, t.kind, nil)
 	streamHeader(w)
 	retryMs := retry.Milliseconds()
 	body := wire.AppendRetry(nil, retryMs)

@@ -44,6 +44,8 @@ func ForKind(kind schema.GroupVersionKind) interface{} {
 		return &apiv1alpha1.ListenerApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("MetricsStatus"):
 		return &apiv1alpha1.MetricsStatusApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("Observability"):
+		return &apiv1alpha1.ObservabilityApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("PodsStatus"):
 		return &apiv1alpha1.PodsStatusApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("Queue"):

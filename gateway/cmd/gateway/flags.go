@@ -39,6 +39,7 @@ const (
 type flags struct {
 	server.Options
 	level          slog.Level
+	levelByHand    bool
 	check, version bool
 	transport      string
 }
@@ -55,12 +56,13 @@ func parse(args []string) (flags, error) {
 	set.BoolVar(&f.Cluster, "cluster", false, "watch the ConfigMap and review publishers through the API server; needs --config")
 	set.StringVar(&f.TemplateHash, "template-hash", "", "which cold document to read: cold.`hash`.json")
 	set.StringVar(&f.transport, "transport", transportAuto, "`way` to serve streams: auto takes plain HTTP/1.1 connections over on Linux, generic leaves all to net/http")
-	set.TextVar(&f.level, "log-level", slog.LevelInfo, "`level`: debug, info, warn or error")
+	set.TextVar(&f.level, "log-level", slog.LevelInfo, "`level`: debug, info, warn or error; overrules observability.logLevel")
 	set.BoolVar(&f.check, "check", false, "check --config strictly and exit: 0 = valid")
 	set.BoolVar(&f.version, "version", false, "print the version and exit")
 	if err := set.Parse(args); err != nil {
 		return f, err
 	}
+	f.levelByHand = set.Changed("log-level")
 	if set.NArg() > 0 {
 		return f, fmt.Errorf("unexpected argument %q; see --help", set.Arg(0))
 	}

@@ -13,7 +13,12 @@ import (
 
 // run serves until the first signal, then drains; the second one ends at once.
 func run(f flags) error {
-	f.Log = slog.New(slog.NewJSONHandler(os.Stderr, &slog.HandlerOptions{Level: f.level}))
+	level := new(slog.LevelVar)
+	level.Set(f.level)
+	f.Log = slog.New(slog.NewJSONHandler(os.Stderr, &slog.HandlerOptions{Level: level}))
+	if !f.levelByHand {
+		f.Level = level
+	}
 	gateway, err := server.New(f.Options)
 	if err == nil {
 		err = gateway.Listen()

@@ -149,6 +149,7 @@ func (l *loop) write(s *Stream, b []byte) {
 		return
 	}
 	l.n.sent += uint64(n)
+	s.bytes += uint64(n)
 	if s.gzip != nil {
 		l.n.gzipWrites++
 		l.n.gzipSent += uint64(n)
@@ -189,6 +190,7 @@ func (l *loop) landed(s *Stream) {
 		return
 	}
 	l.n.delivered += uint64(f.events)
+	s.events += uint64(f.events)
 	if f.replay {
 		l.n.replayed += uint64(f.events)
 		return

@@ -42,6 +42,9 @@ type Options struct {
 	// 0..Buckets-1, of a value in seconds.
 	Buckets int
 	Bucket  func(seconds float64) int
+	// Ended is told of every stream that is closed; nil = nobody is. It runs
+	// inside a loop and must not block.
+	Ended func(Ended)
 }
 
 // Fanout owns the loops, and knows which of them serves which group.

@@ -135,6 +135,10 @@ func (l *loop) close(s *Stream, reason string) {
 	}
 	s.state = closed
 	l.n.closed(reason, s.flight.events)
+	if l.f.opts.Ended != nil {
+		l.f.opts.Ended(Ended{Request: s.id.Request, Reason: reason, Lasted: time.Duration(l.now - s.born),
+			Events: s.events, Bytes: s.bytes, Gzip: s.gzip != nil, Subscriptions: s.group.subs.Len()})
+	}
 	if s.slow {
 		l.n.slow--
 	}

@@ -35,6 +35,17 @@ type ConnectionStats struct {
 	Ended map[string]uint64
 }
 
+// Ended is what is told of a stream when it is closed.
+type Ended struct {
+	Request       string // of its Identity
+	Reason        string // one of the Reason constants, or of sg.end
+	Lasted        time.Duration
+	Events        uint64 // that the client's socket took
+	Bytes         uint64 // alike, as sent
+	Gzip          bool
+	Subscriptions int
+}
+
 // Why a stream ended, besides the reasons of sg.end.
 const (
 	ReasonClient  = "client"  // the client went away

@@ -30,6 +30,7 @@ type Identity struct {
 	Subject string // whose credential opened it; empty = anonymous
 	Client  string // what stands for the client where there is no subject; may be empty
 	Poll    bool   // asks by long-poll, and not for a stream
+	Request string // id of the request that opened it, for logs; may be empty
 }
 
 // Flags are the feature flags of streams.
@@ -82,6 +83,8 @@ type Stream struct {
 	noticeAt     int64  // of the last sg.slow; 0 = none
 	eventsAt     uint64 // group.events that the sink has taken or that were skipped
 	bytesAt      uint64 // group.bytes alike
+	events       uint64 // that the sink has taken since the start
+	bytes        uint64 // alike, as sent
 	flagsRev     int64
 	revision     int   // of its subscriptions, from 1
 	member       int   // index in group.members

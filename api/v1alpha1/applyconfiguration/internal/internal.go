@@ -267,6 +267,8 @@ var schemaYAML = typed.YAMLObject(`types:
       type:
         namedType: com.github.streamgateway.streamgateway.api.v1alpha1.Service
       default: {}
+- name: com.github.streamgateway.streamgateway.api.v1alpha1.LogLevel
+  scalar: string
 - name: com.github.streamgateway.streamgateway.api.v1alpha1.MetricsStatus
   map:
     fields:
@@ -306,6 +308,25 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: sampledTime
       type:
         namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Time
+- name: com.github.streamgateway.streamgateway.api.v1alpha1.Observability
+  map:
+    fields:
+    - name: accessLog
+      type:
+        namedType: com.github.streamgateway.streamgateway.api.v1alpha1.Switch
+      default: Disabled
+    - name: adminPort
+      type:
+        scalar: numeric
+      default: 9090
+    - name: logLevel
+      type:
+        namedType: com.github.streamgateway.streamgateway.api.v1alpha1.LogLevel
+      default: Info
+    - name: statusInterval
+      type:
+        namedType: com.github.streamgateway.streamgateway.api.v1alpha1.Duration
+      default: 30s
 - name: com.github.streamgateway.streamgateway.api.v1alpha1.PodsStatus
   map:
     fields:
@@ -448,6 +469,10 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: listener
       type:
         namedType: com.github.streamgateway.streamgateway.api.v1alpha1.Listener
+      default: {}
+    - name: observability
+      type:
+        namedType: com.github.streamgateway.streamgateway.api.v1alpha1.Observability
       default: {}
     - name: queue
       type:

@@ -10,7 +10,8 @@ package v1alpha1
 // Listener is where subscribers and publishers connect.
 type ListenerApplyConfiguration struct {
 	// port is the container port for subscribers and publishers. Default 8080;
-	// 1024 to 65535, but not 9090, the pods' admin port. Effect: restart.
+	// 1024 to 65535, but not
+	// observability.adminPort. Effect: restart.
 	Port *int32 `json:"port,omitempty"`
 	// service describes the Service in front of the pods; it has the name of
 	// the StreamGateway. Changes apply at once and restart nothing.

@@ -48,6 +48,9 @@ type StreamGatewaySpecApplyConfiguration struct {
 	// change is pushed as an event, without a reconnect. Names that the gateway
 	// does not know are handed to the page untouched. At most 32. Effect: hot.
 	Features []FeatureApplyConfiguration `json:"features,omitempty"`
+	// observability says what pods log, where they serve their numbers, and how
+	// often the operator writes them into status.
+	Observability *ObservabilityApplyConfiguration `json:"observability,omitempty"`
 }
 
 // StreamGatewaySpecApplyConfiguration constructs a declarative configuration of the StreamGatewaySpec type for use with
@@ -130,5 +133,13 @@ func (b *StreamGatewaySpecApplyConfiguration) WithFeatures(values ...*FeatureApp
 		}
 		b.Features = append(b.Features, *values[i])
 	}
+	return b
+}
+
+// WithObservability sets the Observability field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the Observability field is set to the value of the last call.
+func (b *StreamGatewaySpecApplyConfiguration) WithObservability(value *ObservabilityApplyConfiguration) *StreamGatewaySpecApplyConfiguration {
+	b.Observability = value
 	return b
 }

@@ -1,0 +1,59 @@
+package v1alpha1
+
+// LogLevel is the least level that is logged.
+//
+// +kubebuilder:validation:Enum=Debug;Info;Warn;Error
+type LogLevel string
+
+// Values of LogLevel.
+const (
+	// LogDebug adds what only somebody who looks for a fault wants to know.
+	LogDebug LogLevel = "Debug"
+	// LogInfo has a line for what happens once in a while, and for requests
+	// that were refused.
+	LogInfo LogLevel = "Info"
+	// LogWarn has what an operator may have to do something about.
+	LogWarn LogLevel = "Warn"
+	// LogError has faults only.
+	LogError LogLevel = "Error"
+)
+
+// Observability says what pods and operator tell of a gateway.
+type Observability struct {
+	// logLevel is the least level that pods log: Debug, Info (default), Warn
+	// or Error. Refused requests are logged at Info, those refused with a 5xx
+	// at Warn, by id and route, at most 50 in a second (at Debug: all). No line holds a
+	// token, a channel's data or a client's address. Effect: hot.
+	// +streamgateway:class=hot
+	// +kubebuilder:default=Info
+	// +optional
+	LogLevel LogLevel `json:"logLevel,omitempty"`
+
+	// accessLog Enabled logs one line for each stream that ends, with its
+	// request id, reason, duration, events and bytes, at level Info. It names no
+	// channel and no address. Default Disabled. Effect: hot, for streams that
+	// end from then on.
+	// +streamgateway:class=hot
+	// +kubebuilder:default=Disabled
+	// +optional
+	AccessLog Switch `json:"accessLog,omitempty"`
+
+	// adminPort is where pods serve /status, /metrics, /healthz and /readyz. It
+	// is never on the Service. Default 9090; 1024 to 65535, and not
+	// listener.port. Effect: restart.
+	// +streamgateway:class=restart
+	// +kubebuilder:default=9090
+	// +kubebuilder:validation:Minimum=1024
+	// +kubebuilder:validation:Maximum=65535
+	// +optional
+	AdminPort int32 `json:"adminPort,omitempty"`
+
+	// statusInterval is the least time between two writes of status for the
+	// sake of its numbers alone; what happens is written at once. Default 30s;
+	// 10s to 10m. Effect: at once, no pod is touched.
+	// +streamgateway:class=outside
+	// +kubebuilder:default="30s"
+	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('10s') && duration(self) <= duration('10m')",message="must be between 10s and 10m"
+	// +optional
+	StatusInterval Duration `json:"statusInterval,omitempty"`
+}
