@@ -94,7 +94,9 @@ func (s *Server) Start(ctx context.Context, t Tools, set Setup, core int) (*Runn
 	args = append([]string{"taskset", "-c", fmt.Sprint(core)}, args...)
 	cmd := exec.CommandContext(ctx, args[0], args[1:]...)
 	cmd.Stdout, cmd.Stderr = log, log
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	// A group of its own, to end workers with their master.
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setpgid: true}
+	cmd.Cancel = func() error { return killGroup(cmd) }
 	r := &Running{Server: s, Address: p.server, Admin: p.admin, process: cmd, log: log}
 	if err := cmd.Start(); err != nil {
 		log.Close()
@@ -145,10 +147,18 @@ func (r *Running) Follow(channel string) (*load.Follower, error) {
 // Stop kills it: what it would do at an orderly end is not measured here.
 func (r *Running) Stop() error {
 	defer r.log.Close()
-	if err := r.process.Process.Kill(); err != nil && !errors.Is(err, os.ErrProcessDone) {
+	if err := killGroup(r.process); err != nil {
 		return fmt.Errorf("stopping %s: %w", r.Name, err)
 	}
 	_ = r.process.Wait() // "killed" is what was wanted
+	return nil
+}
+
+// killGroup ends a server and its children; that it has ended is no error.
+func killGroup(cmd *exec.Cmd) error {
+	if err := syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL); err != nil && !errors.Is(err, syscall.ESRCH) {
+		return err
+	}
 	return nil
 }
 
