@@ -126,14 +126,25 @@ func (t Tuning) fanout() fanout.Tuning {
 // replayDisabled is the Mode of ring.Replay that takes no positions.
 const replayDisabled = "Disabled"
 
-// Append is the sink of the log: it takes records in log order, one caller at
-// a time, and gives them to the streams that wait for them before it returns,
-// as far as that takes no more than a short turn; the rest follows at once on
-// goroutines of the engine.
-func (e *Engine) Append(recs []wire.Record) {
+// Add is the sink of the log: it takes records in log order, one caller at a
+// time. Streams get them with the next Deliver, which whoever caused the records
+// calls as soon as nobody waits for it: a publisher's handler after its ack. When
+// that does not come within a few milliseconds, the engine does it itself.
+func (e *Engine) Add(recs []wire.Record) {
 	defer fanout.CrashOnPanic()
 	e.ring.Append(recs)
-	e.fanout.Wake()
+	e.fanout.Post()
+}
+
+// Deliver gives what was added to the streams that wait for it, as far as that
+// takes no more than a short turn; the rest follows at once on goroutines of the
+// engine. Any number of callers may do so at a time.
+func (e *Engine) Deliver() { e.fanout.Deliver() }
+
+// Append is Add and Deliver, for a caller whom nobody waits for.
+func (e *Engine) Append(recs []wire.Record) {
+	e.Add(recs)
+	e.Deliver()
 }
 
 // Open decides how a stream resumes. Nothing is written before Stream.Start,

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/streamgateway/streamgateway/gateway/engine"
 	"github.com/streamgateway/streamgateway/gateway/engine/wire"
@@ -49,4 +50,37 @@ func TestABigGroupIsServedBeyondThePublishersTurn(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestNothingWaitsForADeliverThatDoesNotCome adds an event for a publisher that
+// is stuck with its ack.
+func TestNothingWaitsForADeliverThatDoesNotCome(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, 2)
+		c := &client{}
+		s, err := r.Open(engine.Request{Subs: subs(t, "a")})
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.stream = s
+		s.Start(c)
+		synctest.Wait()
+		for n := 1; n <= 3; n++ {
+			c.got() // so far
+			begun := time.Now()
+			r.seq++
+			r.Add([]wire.Record{{Seq: r.seq, Event: wire.Event{Channel: "a", Data: []byte("1")}}})
+			synctest.Wait()
+			if early := c.got(); len(early) > 0 {
+				t.Fatalf("event %d delivered by Add: %s", n, show(early))
+			}
+			time.Sleep(5 * time.Millisecond)
+			synctest.Wait()
+			got := c.got()
+			if len(got) != 1 || got[0].at.Sub(begun) != 5*time.Millisecond {
+				t.Fatalf("event %d: %s", n, show(got))
+			}
+			time.Sleep(time.Second)
+		}
+	})
 }

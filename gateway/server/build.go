@@ -107,7 +107,7 @@ func (s *Server) makeRooms(hot config.Hot, api *cluster.Cluster) {
 	s.streams = limit.NewStreams(hot.Connections.MaxPerPod, hot.Connections.MaxPerAddress)
 	s.streams.TuneConnect(limit.Connect(hot.Limits.Connect))
 	ack := s.histograms.ack.WithLabelValues(brokerKind)
-	s.publish = transport.NewPublish(s.publisher, appender{s.events, s.info}, s.log,
+	s.publish = transport.NewPublish(s.publisher, appender{s.events, s.info, s.engine}, s.log,
 		func(took time.Duration) { ack.Observe(took.Seconds()) })
 	s.sessions = transport.NewSessions(s.engine)
 	s.sse = transport.NewStreams(s.engine, s.streams, s.sockets, s.options.Pod, transport.Connections(hot.Connections))

@@ -7,15 +7,20 @@ import (
 	"time"
 
 	"github.com/streamgateway/streamgateway/gateway/broker"
+	"github.com/streamgateway/streamgateway/gateway/engine"
 	"github.com/streamgateway/streamgateway/gateway/engine/wire"
 	"github.com/streamgateway/streamgateway/gateway/transport"
 )
 
 // appender lets the publish endpoint write to whichever broker there is.
 type appender struct {
-	log  broker.Log
-	info broker.Info
+	log    broker.Log
+	info   broker.Info
+	engine *engine.Engine
 }
+
+// Deliver wakes the streams that wait for what was appended.
+func (a appender) Deliver() { a.engine.Deliver() }
 
 // Append translates results and errors; transport does not know brokers.
 func (a appender) Append(ctx context.Context, events []wire.Event, require string) (transport.Ack, error) {
@@ -58,7 +63,7 @@ func translate(err error) error {
 // pump carries records from the log into the engine until ctx ends.
 func (s *Server) pump(ctx context.Context) error {
 	err := s.events.Tail(ctx, s.info.Tail, func(records []wire.Record) error {
-		s.engine.Append(records)
+		s.engine.Add(records)
 		return nil
 	})
 	if ctx.Err() != nil || errors.Is(err, broker.ErrClosed) {

@@ -23,6 +23,9 @@ type Log interface {
 	// accepted prefix with ErrLogUnavailable. require is "" or one of the words
 	// of the protocol: memory, quorum, fsync.
 	Append(ctx context.Context, events []wire.Event, require string) (Ack, error)
+	// Deliver gives appended events to their subscribers. It is called once the
+	// publisher has its answer, which never waits for subscribers.
+	Deliver()
 }
 
 // Ack is what became of a request, as a fact.
@@ -197,6 +200,7 @@ func (p *Publish) append(w http.ResponseWriter, r *http.Request, who auth.Princi
 		return
 	}
 	start := time.Now()
+	defer p.log.Deliver() // whatever becomes of the answer
 	ack, err := p.log.Append(r.Context(), events, require)
 	accepted, duplicates, list := results(ack, events)
 	p.counts.events.Add(uint64(accepted - duplicates))
@@ -206,6 +210,7 @@ func (p *Publish) append(w http.ResponseWriter, r *http.Request, who auth.Princi
 	case err == nil:
 		p.took(time.Since(start))
 		writeJSON(w, ackBody{accepted, duplicates, ack.Durability, ack.Copies, list})
+		_ = http.NewResponseController(w).Flush() // the publisher is gone when this fails
 	case errors.Is(err, ErrDurability):
 		p.refuse(w, r, http.StatusPreconditionFailed, KindDurabilityUnavailable,
 			Detail("this gateway's log is "+ack.Durability+"; nothing was appended"))

@@ -27,6 +27,14 @@ type scriptedLog struct {
 	ack  Ack
 	err  error
 	last []wire.Event
+	// deliver is called where the subscribers would get the events.
+	deliver func()
+}
+
+func (l *scriptedLog) Deliver() {
+	if l.deliver != nil {
+		l.deliver()
+	}
 }
 
 func (l *scriptedLog) Append(_ context.Context, events []wire.Event, require string) (Ack, error) {
@@ -84,6 +92,47 @@ func TestAnAckNamesEveryEventsPlaceInRequestOrder(t *testing.T) {
 	}
 	if got := p.Counts(); got != (PublishCounts{Events: 2, Duplicates: 1}) {
 		t.Errorf("counts %+v", got)
+	}
+}
+
+// TestSubscribersAreServedAfterTheAck holds the publisher's answer back until it
+// is read: what subscribers cost is nothing that a publisher waits for.
+func TestSubscribersAreServedAfterTheAck(t *testing.T) {
+	read, delivered := make(chan bool), make(chan bool, 1)
+	l := &scriptedLog{deliver: func() { delivered <- <-read }}
+	routes, _ := newRoutes(l, verdict{})
+	server := httptest.NewServer(routes.Handler())
+	defer server.Close()
+	res, err := http.Post(server.URL+Base+"/channels/a/events", "application/json", strings.NewReader("1"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	body, err := io.ReadAll(res.Body) // ends while Deliver still waits
+	if err != nil || !strings.Contains(string(body), `"accepted":1`) {
+		t.Fatalf("%s: %v", body, err)
+	}
+	read <- true
+	<-delivered
+}
+
+// brokenWriter panics instead of writing.
+type brokenWriter struct{ http.ResponseWriter }
+
+func (brokenWriter) Write([]byte) (int, error) { panic("broken writer") }
+
+func TestAnAnswerThatCannotBeWrittenKeepsNothingFromSubscribers(t *testing.T) {
+	delivered := 0
+	l := &scriptedLog{deliver: func() { delivered++ }}
+	_, p := newRoutes(l, verdict{})
+	r := httptest.NewRequest("POST", Base+"/channels/a/events", strings.NewReader("1"))
+	r.SetPathValue("channel", "a")
+	func() {
+		defer func() { _ = recover() }()
+		p.ServeHTTP(brokenWriter{httptest.NewRecorder()}, r)
+	}()
+	if len(l.last) != 1 || delivered != 1 {
+		t.Errorf("%d events appended, delivered %d times", len(l.last), delivered)
 	}
 }
 
@@ -322,6 +371,8 @@ func TestTheBoundOnEventsIsHot(t *testing.T) {
 
 // waitingLog answers when it is told to.
 type waitingLog struct{ asked, answer chan struct{} }
+
+func (waitingLog) Deliver() {}
 
 func (l waitingLog) Append(context.Context, []wire.Event, string) (Ack, error) {
 	l.asked <- struct{}{}

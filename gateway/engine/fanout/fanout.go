@@ -55,7 +55,9 @@ type Fanout struct {
 	flags  atomic.Pointer[Flags]
 	loops  []*loop
 	stop   chan struct{}
-	told   uint64 // head that the loops have been told of; Wake's own
+	told   uint64 // head that the loops have been told of; Post's own
+	late   *time.Timer
+	posted atomic.Bool // late is set
 
 	// mu guards what follows. It is taken when a stream comes or goes, never
 	// for an event, and no other lock is taken under it.
@@ -95,20 +97,40 @@ func New(o Options, t Tuning) *Fanout {
 	for _, l := range f.loops {
 		go l.serve()
 	}
+	f.late = time.AfterFunc(time.Hour, f.deliverLate)
+	f.late.Stop()
 	return f
 }
 
-// Wake tells the loops that the ring got records, and runs those that are idle
-// for one short turn. It has one caller at a time, like the ring's Append.
-func (f *Fanout) Wake() {
+// Post tells the loops that the ring got records. It has one caller at a time,
+// like the ring's Append.
+func (f *Fanout) Post() {
 	a := arrival{first: f.told + 1, last: f.opts.Ring.Head(), at: f.now()}
 	f.told = a.last
 	for _, l := range f.loops {
 		l.postRecords(a)
 	}
+	if f.posted.CompareAndSwap(false, true) {
+		f.late.Reset(deliverAfter)
+	}
+}
+
+// deliverAfter is how long posted records wait for a Deliver that does not come:
+// its caller may be stuck on a publisher that does not read its ack.
+const deliverAfter = 5 * time.Millisecond
+
+// Deliver runs the loops that are idle for one short turn.
+func (f *Fanout) Deliver() {
 	for _, l := range f.loops {
 		l.run(publisherBudget)
 	}
+}
+
+// deliverLate is Deliver in the stead of a caller that is late. Where it was in
+// time there is nothing to do.
+func (f *Fanout) deliverLate() {
+	f.posted.Store(false)
+	f.Deliver()
 }
 
 // Open decides how a stream resumes.
@@ -174,6 +196,7 @@ func (f *Fanout) Close() {
 	for _, l := range f.loops {
 		l.call(l.closeAll)
 	}
+	f.late.Stop()
 	close(f.stop)
 }
 
