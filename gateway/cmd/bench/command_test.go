@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 
@@ -68,5 +69,41 @@ func TestFlagsThatDoNotFitAreRefused(t *testing.T) {
 				t.Error("was taken")
 			}
 		})
+	}
+}
+
+func TestTwoRunsOfOneVersionAreKeptAndNoOther(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "runs.json")
+	for i, step := range []struct {
+		version string
+		seed    uint64
+		kept    []uint64 // seeds
+	}{
+		{"a", 1, []uint64{1}},
+		{"a", 2, []uint64{1, 2}},
+		{"a", 3, []uint64{2, 3}},
+		{"b", 4, []uint64{4}},
+		{"b", 5, []uint64{4, 5}},
+	} {
+		run := &bench.Run{Seed: step.seed, Versions: map[string]string{"gateway": step.version}, Scenarios: bench.Scenarios()}
+		all, err := keep(path, run)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var seeds []uint64
+		for _, r := range all {
+			seeds = append(seeds, r.Seed)
+		}
+		var written []*bench.Run
+		text, err := os.ReadFile(path)
+		if err == nil {
+			err = json.Unmarshal(text, &written)
+		}
+		if err != nil || !slices.Equal(seeds, step.kept) || len(written) != len(step.kept) {
+			t.Errorf("step %d: %v, %d written, want %v; %v", i, seeds, len(written), step.kept, err)
+		}
+	}
+	if all, err := keep("", &bench.Run{}); err != nil || len(all) != 1 {
+		t.Errorf("without a file: %v, %v", all, err)
 	}
 }
