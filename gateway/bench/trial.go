@@ -30,8 +30,8 @@ type trial struct {
 }
 
 const (
-	probeRounds  = 20
-	probeTimeout = 3 * time.Second
+	probeRounds  = 40
+	probeTimeout = 1500 * time.Millisecond
 	quiet        = 300 * time.Millisecond
 )
 
@@ -126,6 +126,8 @@ func (t *trial) open(ctx context.Context) error {
 	if err := t.crowd.Open(t.running.Address, 0, t.Streams, t.request("")); err != nil {
 		return err
 	}
+	// Who is not answered yet would miss the probe.
+	t.await(ctx, drainTime, func() bool { return int(t.crowd.Counts().Opened) >= t.Streams })
 	for range probeRounds {
 		if err := t.publisher.Paced(ctx, 2000, t.Channels, 1, t.channel); err != nil {
 			return err
