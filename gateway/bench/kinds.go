@@ -18,7 +18,7 @@ const (
 	patience   = 2                       // times what publishing should last
 	floodAhead = 1000                    // events on their way to every subscriber
 	owedRate   = 2000                    // requests per second of what reconnects are owed
-	bulkRate   = 100                     // requests per second of what stalled streams are owed
+	bulkRate   = 400                     // requests per second of what stalled streams are owed
 	// bulkChannel is read by streams that stall, and by no other.
 	bulkChannel = "bench.bulk"
 )
@@ -110,7 +110,7 @@ func (t *trial) stall(ctx context.Context) (before proc.Sockets, err error) {
 			return before, err
 		}
 	}
-	const piece = 32 << 10
+	const piece = 8 << 10 // what every server takes
 	bulk, err := load.NewPublisher(t.running.Target(), func(dst []byte, n uint64, at int64) []byte {
 		return load.AppendSized(dst, n, at, piece)
 	}, 1)

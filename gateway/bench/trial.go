@@ -33,10 +33,14 @@ const (
 	probeRounds  = 40
 	probeTimeout = 1500 * time.Millisecond
 	quiet        = 300 * time.Millisecond
+	// trialTimeout ends a server that never comes to an end of a trial.
+	trialTimeout = 90 * time.Second
 )
 
 // run makes a whole trial of it; what goes wrong is in the result.
 func (t *trial) run(ctx context.Context, server *contest.Server, tools contest.Tools, core int) {
+	ctx, cancel := context.WithTimeout(ctx, trialTimeout)
+	defer cancel()
 	err := t.try(ctx, server, tools, core)
 	switch {
 	case errors.Is(err, contest.ErrMissing):

@@ -246,3 +246,26 @@ func TestInflatersDecodeAndCountWhatCameOverTheWire(t *testing.T) {
 		t.Errorf("%d events, %d bytes, %d compressed, %v", events, bytes, compressed, err)
 	}
 }
+
+func TestPublishingEndsWithTheFirstRequestThatFails(t *testing.T) {
+	var asked atomic.Int64
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		if asked.Add(1) == 3 {
+			w.WriteHeader(http.StatusServiceUnavailable)
+		}
+	}))
+	defer server.Close()
+	same := func(text string) func(string) string { return func(string) string { return text } }
+	p, err := NewPublisher(Target{Server: netip.MustParseAddrPort(server.Listener.Addr().String()), Path: same("/"), Header: same("")},
+		func(dst []byte, n uint64, at int64) []byte { return AppendSized(dst, n, at, 64) }, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = p.Paced(t.Context(), 10_000, 1000, 1, func(int) string { return "a" })
+	if err == nil || asked.Load() != 3 {
+		t.Errorf("%d requests, %v", asked.Load(), err)
+	}
+	if err := p.Close(); err != nil || len(p.free) != 0 {
+		t.Errorf("closing: %v", err)
+	}
+}

@@ -64,7 +64,7 @@ type line struct {
 	body []byte
 }
 
-const publishTimeout = 20 * time.Second
+const publishTimeout = 10 * time.Second
 
 // NewPublisher opens so many connections to the target.
 func NewPublisher(target Target, fill Fill, connections int) (*Publisher, error) {
@@ -85,7 +85,7 @@ func (p *Publisher) Next() uint64 { return p.number.Load() + 1 }
 // Paced publishes count events, or groups of size events, at a fixed rate per
 // second, to channel(0), channel(1), …; a request that finds no connection
 // free is late, and the next ones do not wait for it. It returns when all are
-// answered.
+// answered, or those under way when one of them has failed.
 func (p *Publisher) Paced(ctx context.Context, perSecond float64, count, size int, channel func(i int) string) error {
 	var under sync.WaitGroup
 	defer under.Wait()
@@ -102,6 +102,10 @@ func (p *Publisher) Paced(ctx context.Context, perSecond float64, count, size in
 		case l = <-p.free:
 		case <-ctx.Done():
 			return context.Cause(ctx)
+		}
+		if p.Failure() != nil {
+			p.free <- l
+			break // what follows would take as long to fail
 		}
 		p.note(p.late, time.Since(due))
 		under.Go(func() {
