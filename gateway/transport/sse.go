@@ -172,7 +172,12 @@ func (s *Streams) refuse(w http.ResponseWriter, r *http.Request, ask *streamRequ
 		return
 	}
 	refused(r.Context(), t.status, t.kind, nil)
-	streamHeader(w)
+	h := streamHeader(w)
+	if r.ProtoMajor == 1 {
+		// Kept open it would cost more than the stream that was refused. HTTP/2
+		// would close all of a client's streams.
+		h["Connection"] = []string{"close"}
+	}
 	retryMs := retry.Milliseconds()
 	body := wire.AppendRetry(nil, retryMs)
 	body = wire.AppendControl(body, wire.ControlEnd, wire.Cursor{}, &wire.End{

@@ -337,6 +337,23 @@ func TestOnlyPlainHTTP11IsTakenOver(t *testing.T) {
 	}
 }
 
+// TestARefusedStreamKeepsNoConnection fills a pod and asks for one more stream,
+// as an EventSource would.
+func TestARefusedStreamKeepsNoConnection(t *testing.T) {
+	onBoth(t, func(t *testing.T, transport string) {
+		p := newPod(t)
+		url := p.serve(t, transport)
+		p.limits.Tune(1, 0)
+		dial(t, url, getText("channels=a", "1.1")+"\r\n")
+		await(t, "the first stream", func() bool { return p.active() == 1 })
+		_, in := dial(t, url, getText("channels=a", "1.1")+"Accept: text/event-stream\r\n\r\n")
+		all, err := io.ReadAll(in) // until the server closes
+		if err != nil || !strings.Contains(string(all), "event: sg.end\n") || !strings.Contains(string(all), "Connection: close\r\n") {
+			t.Errorf("%v\n%s", err, all)
+		}
+	})
+}
+
 // TestDescriptorsAreGivenBack ends streams in all ways and counts what is open.
 func TestDescriptorsAreGivenBack(t *testing.T) {
 	open := func() int {

@@ -90,6 +90,7 @@ func writeHot(path string, s Setup) error {
 	if s.Keep > 0 {
 		hot.Replay.TTL = min(hot.Replay.TTL, s.Keep)
 	}
+	hot.Limits.Connect = config.Connect{PerSecond: s.Connections + 100, Burst: s.Connections + 100} // all at once
 	hot.Connections.MaxPerPod = s.Connections + 100
 	hot.Publishers.Mode = config.ModeAnonymous
 	text, err := config.Encode(config.Document{Serial: 1, Stable: config.Revision{Name: "bench", Hot: hot}})
