@@ -146,6 +146,8 @@ func (o Options) takesPart(sc Scenario, server *contest.Server, round int) bool 
 		return sc.Window > 0 && sc.Kind == Paced
 	case server.Floor || server.Name == contest.Ours:
 		return true
+	case sc.Alone:
+		return false
 	}
 	return round < o.PeerRounds
 }

@@ -60,6 +60,9 @@ func (t *trial) idle(ctx context.Context) error {
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}
+	if lost := t.crowd.Counts().Lost; lost > 0 {
+		return fmt.Errorf("%d of %d streams were ended", lost, t.Streams)
+	}
 	t.result.Idle = uint64(t.Streams - few)
 	return t.end()
 }

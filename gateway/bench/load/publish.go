@@ -64,7 +64,7 @@ type line struct {
 	body []byte
 }
 
-const publishTimeout = 10 * time.Second
+const publishTimeout = 20 * time.Second
 
 // NewPublisher opens so many connections to the target.
 func NewPublisher(target Target, fill Fill, connections int) (*Publisher, error) {
