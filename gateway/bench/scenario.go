@@ -47,8 +47,8 @@ const window = 50 * time.Millisecond
 // Scenarios are all of them, in the order of the table.
 func Scenarios() []Scenario {
 	all := []Scenario{
-		{Name: "idle-10k", Title: "10,000 idle streams", Kind: Idle, Streams: 10_000, Lasts: 3 * time.Second},
-		{Name: "idle-18k", Title: "18,000 idle streams, nearly as many as descriptors allow", Kind: Idle, Streams: 18_000, Lasts: 4 * time.Second, Alone: true},
+		{Name: "idle-10k", Title: "10,000 idle streams", Kind: Idle, Streams: 10_000, Lasts: 5 * time.Second},
+		{Name: "idle-18k", Title: "18,000 idle streams, nearly as many as descriptors allow", Kind: Idle, Streams: 18_000, Lasts: 5 * time.Second, Alone: true},
 		{Name: "fanout-1k-10", Title: "1 → 1,000, 10 events/s", Streams: 1000, Rate: 10, Lasts: 4 * time.Second, Quick: true},
 		{Name: "fanout-1k-100", Title: "1 → 1,000, 100 events/s, window 50 ms", Streams: 1000, Rate: 100, Window: window, Quick: true},
 		{Name: "fanout-10k-10", Title: "1 → 10,000, 10 events/s", Streams: 10_000, Rate: 10},
