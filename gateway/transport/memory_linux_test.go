@@ -12,7 +12,7 @@ import (
 // TestAnIdleStreamOnASocketTakesLittleMemory opens clients that are bare
 // descriptors, so that what this process needs besides is the server's.
 func TestAnIdleStreamOnASocketTakesLittleMemory(t *testing.T) {
-	const streams, most = 2000, 1600
+	const streams, most = 2000, 1900
 	p := newPod(t)
 	host, _, _ := strings.Cut(strings.TrimPrefix(p.serve(t, "sockets"), "http://"), "/")
 	server, err := net.ResolveTCPAddr("tcp4", host)
