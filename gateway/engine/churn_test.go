@@ -166,3 +166,42 @@ func reopen(t *testing.T, r *rig, set *wire.SubSet, format wire.Format, packed b
 	stream.Start(s)
 	return s
 }
+
+// TestTheSamePastIsEncodedOnceForALoop lets streams come back from a few places,
+// long after the blocks that they had live are gone, and looks at what they get.
+func TestTheSamePastIsEncodedOnceForALoop(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const loops, places, clients = 2, 20, 1200
+		r := newRig(t, loops)
+		var log []string
+		for i := range 200 {
+			log = append(log, "a")
+			r.publish("a", fmt.Sprintf("[%d]", i+1))
+		}
+		var all []*session
+		for i := range clients {
+			from := wire.Position{Where: wire.At, Cursor: wire.Cursor{Epoch: epoch, Seq: uint64(i%places) * 5}}
+			all = append(all, reopen(t, r, subs(t, "a"), wire.Plain, i%7 == 0, from))
+		}
+		synctest.Wait()
+		before := r.Stats()
+		for _, s := range all {
+			if s.last.Seq != 200 {
+				t.Fatalf("a client ends at %v", s.last)
+			}
+			s.stream.Leave()
+			s.check(t, log)
+		}
+		if blocks := before.Bytes.Blocks; blocks > loops*places {
+			t.Errorf("%d blocks for %d clients at %d places", blocks, clients, places)
+		}
+		if s := before.Segments; s.Hits < clients-loops*places || s.Bytes == 0 || s.Bytes > 4<<20 {
+			t.Errorf("%+v", s)
+		}
+		time.Sleep(20 * time.Second)
+		r.Evict()
+		if s := r.Stats().Segments; s.Bytes != 0 {
+			t.Errorf("kept after 20 s: %+v", s)
+		}
+	})
+}

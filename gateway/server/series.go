@@ -23,6 +23,7 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 	w.bytes(stats.Bytes)
 	w.log(stats)
 	w.slow(stats.Slow)
+	w.segments(stats.Segments)
 	w.auth(c.s.publisher.Counts())
 	w.memory(c.s.memory)
 	w.loops(c.s.sampleOf(stats), c.s.history.oldest())
@@ -112,6 +113,12 @@ func (w writer) log(stats engine.Stats) {
 	w.gauge("sg_ring_held_seconds", "Age of the oldest of them.", stats.Ring.Held.Seconds())
 	w.counter("sg_ring_evicted_total", "Events dropped.", stats.Ring.EvictedAge, "cause", "age")
 	w.counter("sg_ring_evicted_total", "Events dropped.", stats.Ring.EvictedBytes, "cause", "bytes")
+}
+
+func (w writer) segments(s fanout.SegmentStats) {
+	const name, help = "sg_segment_cache_total", "Streams that were behind and found the bytes they needed made already, or not."
+	w.counter(name, help, s.Hits, "hit", "true")
+	w.counter(name, help, s.Misses, "hit", "false")
 }
 
 func (w writer) slow(s fanout.SlowStats) {

@@ -44,7 +44,7 @@ func (l *loop) tuneCompression() {
 	// forms that were made already.
 	for _, g := range l.groups {
 		g.output.Forget()
-		g.joined = nil
+		l.segments.forget(g)
 		g.dropRecent(len(g.recent))
 	}
 }

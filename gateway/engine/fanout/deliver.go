@@ -63,7 +63,7 @@ func (l *loop) next(s *Stream) *block {
 	}
 	g := s.group
 	for tries := 0; s.cursor < g.last; {
-		if b := g.continuing(s.cursor); b != nil {
+		if b := l.continuing(g, s.cursor); b != nil {
 			return b
 		}
 		b, err := l.slice(g, g.subs, s.cursor, g.position(l.seen), l.f.opts.Epoch)
@@ -75,7 +75,7 @@ func (l *loop) next(s *Stream) *block {
 				return nil // it names the gap, so it goes first
 			}
 		case b.events > 0:
-			g.keep(b)
+			l.segments.keep(g, b, l.now)
 			return b
 		default:
 			s.cursor = b.last
@@ -272,18 +272,16 @@ func (g *group) find(c uint64) int {
 	return -1
 }
 
-// continuing gives what continues at c from memory: the newest block itself
-// for a member that is in step, several blocks joined into one write for one
-// that is behind, nil for one that needs the log.
-func (g *group) continuing(c uint64) *block {
+// continuing gives what continues a group at c from memory: the newest block
+// itself for a member that is in step, a segment, or several blocks joined into
+// one write, for one that is behind; nil for one that needs the log.
+func (l *loop) continuing(g *group, c uint64) *block {
 	i := g.find(c)
 	if i == len(g.recent)-1 && i >= 0 {
 		return g.recent[i]
 	}
-	for _, b := range g.joined {
-		if b.fits(c) {
-			return b
-		}
+	if b := l.segments.find(g, c, l.now); b != nil {
+		return b
 	}
 	if i < 0 {
 		return nil
@@ -293,7 +291,7 @@ func (g *group) continuing(c uint64) *block {
 		return row[0]
 	}
 	b := join(row)
-	g.keep(b)
+	l.segments.keep(g, b, l.now)
 	return b
 }
 
@@ -325,13 +323,4 @@ func join(row []*block) *block {
 	}
 	joined.piece = joinPieces(joined.bytes, row)
 	return joined
-}
-
-// keep remembers a block for others at the same cursor.
-func (g *group) keep(b *block) {
-	if len(g.joined) == maxJoined {
-		copy(g.joined, g.joined[1:])
-		g.joined = g.joined[:maxJoined-1]
-	}
-	g.joined = append(g.joined, b)
 }

@@ -36,8 +36,8 @@ type group struct {
 	bytes       uint64   // flushed since the group was made
 	recent      []*block // newest last
 	recentBytes int
-	joined      []*block // blocks made for members that were behind
-	gzips       int      // members that get gzip
+	segments    []*segment // for members that are behind, by their first event
+	gzips       int        // members that get gzip
 	output      deflate.Output
 
 	passing bool // the newest blocks are being written to members
@@ -67,8 +67,7 @@ const (
 	maxRecent      = 32
 	maxRecentBytes = 1 << 20
 	// maxSlice is how many bytes a stream that catches up gets in one write.
-	maxSlice  = 64 << 10
-	maxJoined = 4
+	maxSlice = 64 << 10
 )
 
 // position is up to where members of the group can be: everything in the log
@@ -193,8 +192,8 @@ const keepRecent = time.Second
 
 // sweep lets go of blocks that only clients far behind could still use.
 func (l *loop) sweep() {
+	l.segments.expire(l.now - int64(keepSegments))
 	for _, g := range l.groups {
-		g.joined = nil
 		old := 0
 		for old < len(g.recent) && l.now-g.recent[old].flushed >= int64(keepRecent) {
 			old++

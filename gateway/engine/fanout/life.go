@@ -118,6 +118,7 @@ func (l *loop) dissolve(g *group) {
 	}
 	l.timers.clear(&g.timer)
 	l.routes.remove(g)
+	l.segments.forget(g)
 	delete(l.groups, g.key)
 	g.pending = nil
 }

@@ -57,6 +57,8 @@ type loop struct {
 	drain   *draining
 	scratch ring.Batch
 
+	segments segments
+
 	encoder  *deflate.Encoder
 	excluded []string // Compression.ExcludeChannels, as exclude has them
 	exclude  []wire.Pattern
@@ -129,6 +131,7 @@ func newLoop(f *Fanout, index int) *loop {
 		groups: map[groupKey]*group{}, encoder: &deflate.Encoder{}, routes: newRoutes(), alarm: time.NewTimer(time.Hour),
 	}
 	l.checked = l.seen
+	l.segments.budget = segmentsBytes / f.opts.Loops
 	l.n.latency = make([]uint64, f.opts.Buckets)
 	l.n.ended, l.n.resets = map[string]uint64{}, map[string]uint64{}
 	l.alarm.Stop()
@@ -318,9 +321,13 @@ func (l *loop) queue(s *Stream) {
 }
 
 func (l *loop) tune() {
+	coalesced := l.tuning.Coalesce
 	l.tuning = l.f.tuning.Load()
 	l.tuneCompression()
 	for _, g := range l.groups {
+		if l.tuning.Coalesce != coalesced {
+			l.segments.forget(g)
+		}
 		if len(g.pending) > 0 {
 			l.timers.sooner(&g.timer, g.lastFlush+int64(l.tuning.Batching.Window))
 		}

@@ -56,7 +56,7 @@ func (l *loop) nextOfPast(s *Stream) *block {
 			continue
 		}
 		if subs == g.subs {
-			if b := g.continuing(s.cursor); b != nil {
+			if b := l.continuing(g, s.cursor); b != nil {
 				return b
 			}
 		}
@@ -69,6 +69,9 @@ func (l *loop) nextOfPast(s *Stream) *block {
 				return nil
 			}
 		case b.events > 0:
+			if subs == g.subs {
+				l.segments.keep(g, b, l.now)
+			}
 			return b
 		default:
 			s.cursor = b.last

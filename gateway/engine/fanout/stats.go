@@ -17,6 +17,7 @@ type Stats struct {
 	Resumes       ResumeStats
 	Slow          SlowStats
 	Bytes         ByteStats
+	Segments      SegmentStats
 	Busy          []time.Duration // by loop: how long it has worked
 }
 
@@ -105,6 +106,12 @@ type LatencyStats struct {
 type ResumeStats struct {
 	Fresh, Complete, Partial, Reset uint64
 	Resets                          map[string]uint64 // sg.reset events by reason, also those in mid-replay
+}
+
+// SegmentStats is about blocks that are kept for streams that are behind.
+type SegmentStats struct {
+	Bytes        int    // state
+	Hits, Misses uint64 // streams that found the one they needed, or needed the log
 }
 
 // SlowStats is about clients that lag.
@@ -325,6 +332,9 @@ func (b *BatchStats) add(o *BatchStats) {
 // states adds what the loop has now.
 func (l *loop) states(sum *Stats, patterns map[string]struct{}) {
 	sum.Subscriptions.Groups += len(l.groups)
+	sum.Segments.Bytes += l.segments.bytes
+	sum.Segments.Hits += l.segments.hits
+	sum.Segments.Misses += l.segments.misses
 	sum.Subscriptions.Channels += len(l.routes.exact)
 	for _, g := range l.routes.patterns {
 		for _, p := range g.subs.Patterns() {

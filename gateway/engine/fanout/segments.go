@@ -1,0 +1,98 @@
+package fanout
+
+import (
+	"cmp"
+	"container/list"
+	"slices"
+	"time"
+)
+
+// segments are the blocks that a loop made for streams that are behind: joined
+// from recent ones, or read from the log. Streams that come back from about the
+// same place share them, so that a storm of reconnects encodes and compresses
+// each piece of the past once for a loop, whatever its size. The least recently
+// used go first.
+type segments struct {
+	order  list.List // of *segment, the newest use in front
+	bytes  int
+	budget int
+
+	hits, misses uint64
+}
+
+// segment is a block of a group at its place in both lists.
+type segment struct {
+	group *group
+	block *block
+	used  int64
+	bytes int
+	place *list.Element
+}
+
+const (
+	// segmentsBytes is what all loops together keep.
+	segmentsBytes = 32 << 20
+	// keepSegments is how long one is kept that nobody comes for. Clients that
+	// lost their connection at one moment are back by then.
+	keepSegments = 10 * time.Second
+)
+
+// find gives the block that continues a group at a cursor, nil when none is
+// kept.
+func (c *segments) find(g *group, cursor uint64, now int64) *block {
+	// The first one that begins behind the cursor: those before do not fit, and
+	// those after leave out what this one has.
+	i, _ := slices.BinarySearchFunc(g.segments, cursor+1, (*segment).compare)
+	if i == len(g.segments) || !g.segments[i].block.fits(cursor) {
+		c.misses++
+		return nil
+	}
+	s := g.segments[i]
+	s.used = now
+	c.order.MoveToFront(s.place)
+	c.hits++
+	return s.block
+}
+
+func (s *segment) compare(first uint64) int { return cmp.Compare(s.block.first, first) }
+
+// keep remembers a block, which nobody has yet, for others at about the same
+// cursor. It takes the place of one that begins with the same event.
+func (c *segments) keep(g *group, b *block, now int64) {
+	i, found := slices.BinarySearchFunc(g.segments, b.first, (*segment).compare)
+	if found {
+		b.from = min(b.from, g.segments[i].block.from)
+		c.drop(g.segments[i])
+	}
+	s := &segment{group: g, block: b, used: now, bytes: len(b.bytes)}
+	if g.gzips > 0 {
+		s.bytes *= 2 // its compressed form, and what that is made with
+	}
+	g.segments = slices.Insert(g.segments, i, s)
+	s.place = c.order.PushFront(s)
+	c.bytes += s.bytes
+	for c.bytes > c.budget && c.order.Len() > 1 {
+		c.drop(c.order.Back().Value.(*segment))
+	}
+}
+
+func (c *segments) drop(s *segment) {
+	i, _ := slices.BinarySearchFunc(s.group.segments, s.block.first, (*segment).compare)
+	s.group.segments = slices.Delete(s.group.segments, i, i+1)
+	c.order.Remove(s.place)
+	c.bytes -= s.bytes
+}
+
+// expire lets go of those that nobody has used since.
+func (c *segments) expire(since int64) {
+	for last := c.order.Back(); last != nil && last.Value.(*segment).used < since; last = c.order.Back() {
+		c.drop(last.Value.(*segment))
+	}
+}
+
+// forget lets go of a group's.
+func (c *segments) forget(g *group) {
+	for len(g.segments) > 0 {
+		c.drop(g.segments[len(g.segments)-1])
+	}
+}
