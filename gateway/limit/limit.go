@@ -1,5 +1,6 @@
 // Package limit counts what must not grow without bound: streams of a pod and
-// of one client address, and how fast new ones come.
+// of one client address, how fast new ones come, and how many are being opened
+// at once.
 //
 // It decides and counts; it answers no request, keeps no history and closes
 // nothing. Its memory is bounded by the number of open streams. It is called
@@ -23,6 +24,8 @@ const (
 	NameStreams = "connections"      // open streams
 	NameRate    = "connect-rate"     // new streams per second
 	NameMemory  = "memory-megabytes" // what the pod may use
+	// NameHandshakes is of streams that are being opened.
+	NameHandshakes = "handshakes"
 )
 
 // Refusal says which limit was reached.

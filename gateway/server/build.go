@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"runtime"
 	"time"
 
 	"github.com/streamgateway/streamgateway/gateway/auth"
@@ -22,6 +23,10 @@ import (
 )
 
 const devDrainTimeout = 2 * time.Second
+
+// handshakesPerCore is how many streams are opened at once: one works while the
+// other's answer is written.
+const handshakesPerCore = 2
 
 // New reads the cold configuration and makes every part. It opens no port and
 // waits for nobody.
@@ -105,12 +110,13 @@ func (s *Server) makeRooms(hot config.Hot, api *cluster.Cluster) {
 	}
 	s.publisher = auth.New(reviewer, auth.Publishers(hot.Publishers))
 	s.streams = limit.NewStreams(hot.Connections.MaxPerPod, hot.Connections.MaxPerAddress)
+	s.gate = limit.NewGate(handshakesPerCore * runtime.GOMAXPROCS(0))
 	s.streams.TuneConnect(limit.Connect(hot.Limits.Connect))
 	ack := s.histograms.ack.WithLabelValues(brokerKind)
 	s.publish = transport.NewPublish(s.publisher, appender{s.events, s.info, s.engine}, s.log,
 		func(took time.Duration) { ack.Observe(took.Seconds()) })
 	s.sessions = transport.NewSessions(s.engine)
-	s.sse = transport.NewStreams(s.engine, s.streams, s.sockets, s.options.Pod, transport.Connections(hot.Connections))
+	s.sse = transport.NewStreams(s.engine, s.streams, s.gate, s.sockets, s.options.Pod, transport.Connections(hot.Connections))
 }
 
 // makeSource decides where hot documents come from.

@@ -35,7 +35,7 @@ func (s *Server) fillStreams(m *transport.Metrics, stats engine.Stats) {
 	m.RateLimit.Connect = s.streams.Refused().Rate
 	c := &m.Connections
 	c.Active, c.Peak, c.Total = stats.Connections.Active, peak, stats.Connections.Opened
-	c.Rejected, c.Closed, c.Slow = rejected, stats.Connections.Closed, stats.Slow.Now
+	c.Rejected, c.Closed, c.Slow = rejected+s.gate.Refused(), stats.Connections.Closed, stats.Slow.Now
 	c.LongPoll = stats.Connections.Polls
 	c.ByEncoding.Identity, c.ByEncoding.Gzip = c.Active-stats.Connections.Gzip, stats.Connections.Gzip
 	u := &m.Subscriptions

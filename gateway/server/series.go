@@ -45,6 +45,7 @@ func (w writer) streams(stats engine.Stats, s *Server) {
 	w.counter("sg_connections_rejected_total", rejected, refused.Streams, "reason", "limit")
 	w.counter("sg_connections_rejected_total", rejected, refused.Rate, "reason", "rate")
 	w.counter("sg_connections_rejected_total", rejected, refused.Memory, "reason", "memory")
+	w.counter("sg_connections_rejected_total", rejected, s.gate.Refused(), "reason", "handshakes")
 	w.counters("sg_sessions_patched_total", "Changes of the subscriptions of running streams.", "result", s.sessions.Patched(),
 		transport.PatchDone, transport.KindSessionGone)
 	w.gauge("sg_subscriptions", "Subscriptions of open streams.", float64(stats.Subscriptions.Channels), "kind", "channel")

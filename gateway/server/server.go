@@ -65,6 +65,7 @@ type Server struct {
 	engine    *engine.Engine
 	publisher *auth.Publisher
 	streams   *limit.Streams
+	gate      *limit.Gate
 	sockets   *netio.Sockets // nil = streams are served by net/http
 	publish   *transport.Publish
 	sse       *transport.Streams

@@ -8,6 +8,7 @@ import (
 	"hash/fnv"
 	"net/http"
 	"net/netip"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -21,6 +22,7 @@ import (
 type Streams struct {
 	engine      *engine.Engine
 	limits      *limit.Streams
+	gate        *limit.Gate
 	sockets     *netio.Sockets
 	podTag      string
 	connections atomic.Pointer[Connections]
@@ -30,10 +32,10 @@ type Streams struct {
 
 // NewStreams makes the handler. pod names this replica in session ids. Without
 // sockets every stream keeps a goroutine of net/http.
-func NewStreams(e *engine.Engine, limits *limit.Streams, sockets *netio.Sockets, pod string, c Connections) *Streams {
+func NewStreams(e *engine.Engine, limits *limit.Streams, gate *limit.Gate, sockets *netio.Sockets, pod string, c Connections) *Streams {
 	h := fnv.New32a()
 	_, _ = h.Write([]byte(pod)) // a hash never fails
-	s := &Streams{engine: e, limits: limits, sockets: sockets, podTag: fmt.Sprintf("%08x", h.Sum32())}
+	s := &Streams{engine: e, limits: limits, gate: gate, sockets: sockets, podTag: fmt.Sprintf("%08x", h.Sum32())}
 	s.Tune(c)
 	return s
 }
@@ -51,6 +53,12 @@ func (s *Streams) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		Problem(w, r, no.status, no.kind, no.options...)
 		return
 	}
+	if busy := s.gate.Enter(r.Context()); busy != nil {
+		s.refuse(w, r, ask, limitReached(busy))
+		return
+	}
+	opened := sync.OnceFunc(s.gate.Leave)
+	defer opened()
 	client := clientAddress(r)
 	acquire := s.limits.Acquire
 	if ask.poll {
@@ -64,6 +72,7 @@ func (s *Streams) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	defer func() { release() }()
 	ask.Identity = engine.Identity{SID: s.newSID(), Client: client.String(), Request: RequestID(r.Context())}
 	if ask.poll {
+		opened()
 		s.polls.Add(1)
 		s.poll(w, r, ask)
 		return
@@ -85,6 +94,7 @@ func (s *Streams) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	sink := netio.NewHTTP(w)
 	stream.Start(sink)
+	opened()
 	if !sink.Serve(r.Context(), stream) {
 		panic(http.ErrAbortHandler) // a cut stream must not end like a whole one
 	}
@@ -131,6 +141,8 @@ func limitReached(over *limit.Refusal) transient {
 		switch over.Name {
 		case limit.NameRate:
 			detail = "too many streams are opened at once"
+		case limit.NameHandshakes:
+			detail = "too many streams are being opened"
 		case limit.NameMemory:
 			detail = "this replica has used up its memory"
 		}

@@ -64,7 +64,7 @@ func newPod(t testing.TB, tune ...func(*engine.Tuning)) *pod {
 	stop := sync.OnceFunc(e.Close)
 	t.Cleanup(stop)
 	limits := limit.NewStreams(tun.Connections.MaxPerPod, tun.Connections.MaxPerAddress)
-	return &pod{Streams: NewStreams(e, limits, nil, "pod-0", Connections(tun.Connections)), engine: e, limits: limits, stop: stop}
+	return &pod{Streams: NewStreams(e, limits, limit.NewGate(8), nil, "pod-0", Connections(tun.Connections)), engine: e, limits: limits, stop: stop}
 }
 
 func (p *pod) publish(events ...wire.Event) (last uint64) {
@@ -311,6 +311,31 @@ func TestStreamsThatComeTooFastAreToldWhenToComeBack(t *testing.T) {
 	if w := ask("*/*"); w.Code != 503 || !strings.Contains(w.Body.String(), `"limit":{"name":"connect-rate","value":1,"scope":"pod"}`) {
 		t.Errorf("others got %d %s", w.Code, w.Body)
 	}
+}
+
+func TestAStreamThatWaitsTooLongForItsTurnIsToldWhenToComeBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPod(t)
+		for range 8 {
+			if no := p.gate.Enter(t.Context()); no != nil {
+				t.Fatal(no)
+			}
+		}
+		begun := time.Now()
+		w := p.stream("GET", "?channels=a", "", "Accept", "text/event-stream")
+		if w.Code != 200 || !strings.Contains(w.Body.String(), `{"reason":"overload","status":503,"retryMs":`) || time.Since(begun) != 2*time.Second {
+			t.Errorf("%d %s after %v", w.Code, w.Body, time.Since(begun))
+		}
+		p.gate.Leave()
+		for range 3 { // each gives its turn back, though it then waits for events
+			if w = p.stream("GET", "?channels=a&wait=1&cursor=k3f9x2.0", ""); w.Code != 200 {
+				t.Errorf("%d %s", w.Code, w.Body)
+			}
+		}
+		if active, _, _ := p.limits.Counts(); active != 0 {
+			t.Errorf("%d streams are still counted", active)
+		}
+	})
 }
 
 func acquire(t *testing.T, p *pod, address string) {
