@@ -205,3 +205,46 @@ func TestTheSamePastIsEncodedOnceForALoop(t *testing.T) {
 		}
 	})
 }
+
+// TestAStormUnderLoadIsReadInFewPieces lets streams come back to one place for
+// some seconds while events go on. What was made for the first of them ends long
+// before the log does when the last one comes, who is not given a row of crumbs.
+func TestAStormUnderLoadIsReadInFewPieces(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const clients, owed, most = 250, 200, 12
+		r := newRig(t, 1)
+		var log []string
+		publish := func() {
+			log = append(log, "a")
+			r.publish("a", fmt.Sprintf("[%d]", len(log)))
+		}
+		for range owed {
+			publish()
+		}
+		from := wire.Position{Where: wire.At, Cursor: wire.Cursor{Epoch: epoch}}
+		var all []*session
+		for i := range clients {
+			s := reopen(t, r, subs(t, "a"), wire.Plain, i%25 == 0, from)
+			synctest.Wait()
+			if n := len(s.writes); n > most {
+				t.Fatalf("%d events in %d writes", len(log), n)
+			}
+			all = append(all, s)
+			publish()
+			time.Sleep(20 * time.Millisecond)
+		}
+		time.Sleep(time.Second)
+		synctest.Wait()
+		stats := r.Stats()
+		if blocks := stats.Bytes.Blocks - stats.Batches.Batches; blocks > most {
+			t.Errorf("the log was read %d times for %d clients", blocks, clients)
+		}
+		for _, s := range all {
+			if s.last.Seq != uint64(len(log)) {
+				t.Fatalf("a client ends at %v of %d", s.last, len(log))
+			}
+			s.stream.Leave()
+			s.check(t, log)
+		}
+	})
+}

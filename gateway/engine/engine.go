@@ -206,5 +206,9 @@ func (e *Engine) Stats() Stats {
 // LogStats tells what the log holds; it waits for no loop.
 func (e *Engine) LogStats() ring.Stats { return e.ring.Stats() }
 
+// SegmentBytes is the memory, in bytes, of what is kept for streams that are
+// behind; it waits for no loop.
+func (e *Engine) SegmentBytes() int64 { return e.fanout.SegmentBytes() }
+
 // Close ends all streams at once and stops the engine. It is called once.
 func (e *Engine) Close() { e.fanout.Close() }

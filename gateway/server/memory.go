@@ -27,13 +27,14 @@ const (
 
 // usage is the memory of this process by what it is for, in bytes.
 type usage struct {
-	ring    int64 // events
-	dedup   int64 // keys for repeats
-	sockets int64 // kernel's, for connections
-	rest    int64 // all other live memory: streams, groups, requests, stacks
+	ring     int64 // events
+	segments int64 // events as written to streams that are behind
+	dedup    int64 // keys for repeats
+	sockets  int64 // kernel's, for connections
+	rest     int64 // all other live memory: streams, groups, requests, stacks
 }
 
-func (u usage) total() int64 { return u.ring + u.dedup + u.sockets + u.rest }
+func (u usage) total() int64 { return u.ring + u.segments + u.dedup + u.sockets + u.rest }
 
 // account compares what is used with what there is, once a second.
 type account struct {
@@ -57,9 +58,9 @@ func newAccount(group cgroup) *account {
 }
 
 // take notes what is used now and tells whether new streams have to wait.
-func (a *account) take(ring, keys int64) (full bool) {
-	u := usage{ring: ring, dedup: keys * keyBytes, sockets: a.group.socketBytes()}
-	u.rest = max(0, liveBytes()-u.ring-u.dedup)
+func (a *account) take(ring, segments, keys int64) (full bool) {
+	u := usage{ring: ring, segments: segments, dedup: keys * keyBytes, sockets: a.group.socketBytes()}
+	u.rest = max(0, liveBytes()-u.ring-u.segments-u.dedup)
 	a.last.Store(&u)
 	return a.judge(u.total())
 }
@@ -118,7 +119,7 @@ func (s *Server) weigh() {
 		runtime.GC()
 	}
 	before := s.memory.full.Load()
-	full := s.memory.take(s.engine.LogStats().Bytes, int64(s.keys()))
+	full := s.memory.take(s.engine.LogStats().Bytes, s.engine.SegmentBytes(), int64(s.keys()))
 	megabytes := 0
 	if full {
 		megabytes = int(max(s.memory.budget>>20, 1))

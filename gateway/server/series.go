@@ -141,6 +141,7 @@ func (w writer) memory(a *account) {
 	u := a.last.Load()
 	const name, help = "sg_memory_bytes", "Live memory by what it is for; sockets are the kernel's."
 	w.gauge(name, help, float64(u.ring), "class", "ring")
+	w.gauge(name, help, float64(u.segments), "class", "segments")
 	w.gauge(name, help, float64(u.dedup), "class", "dedup")
 	w.gauge(name, help, float64(u.sockets), "class", "sockets")
 	w.gauge(name, help, float64(u.rest), "class", "rest")

@@ -58,6 +58,8 @@ type Fanout struct {
 	told   uint64 // head that the loops have been told of; Post's own
 	late   *time.Timer
 	posted atomic.Bool // late is set
+	// segments is what loops keep for streams that are behind, in bytes.
+	segments atomic.Int64
 
 	// mu guards what follows. It is taken when a stream comes or goes, never
 	// for an event, and no other lock is taken under it.
@@ -199,6 +201,10 @@ func (f *Fanout) Close() {
 	f.late.Stop()
 	close(f.stop)
 }
+
+// SegmentBytes is what is kept for streams that are behind, in bytes; it waits
+// for no loop.
+func (f *Fanout) SegmentBytes() int64 { return f.segments.Load() }
 
 func (f *Fanout) broadcast(in input) {
 	for _, l := range f.loops {

@@ -131,7 +131,7 @@ func newLoop(f *Fanout, index int) *loop {
 		groups: map[groupKey]*group{}, encoder: &deflate.Encoder{}, routes: newRoutes(), alarm: time.NewTimer(time.Hour),
 	}
 	l.checked = l.seen
-	l.segments.budget = segmentsBytes / f.opts.Loops
+	l.segments.budget, l.segments.sum = segmentsBytes/f.opts.Loops, &f.segments
 	l.n.latency = make([]uint64, f.opts.Buckets)
 	l.n.ended, l.n.resets = map[string]uint64{}, map[string]uint64{}
 	l.alarm.Stop()

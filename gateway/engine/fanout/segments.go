@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"container/list"
 	"slices"
+	"sync/atomic"
 	"time"
 )
 
@@ -16,6 +17,7 @@ type segments struct {
 	order  list.List // of *segment, the newest use in front
 	bytes  int
 	budget int
+	sum    *atomic.Int64 // bytes of all loops
 
 	hits, misses uint64
 }
@@ -37,13 +39,16 @@ const (
 	keepSegments = 10 * time.Second
 )
 
-// find gives the block that continues a group at a cursor, nil when none is
-// kept.
+// find gives the block that continues a group at a cursor, nil when none of use
+// is kept. One that ends long before the group's newest event is of none, unless
+// it is a large one: while events keep coming, everybody who comes would add a
+// crumb to the row that the next has to be given. As it is, what follows a
+// segment is no longer than the segment itself.
 func (c *segments) find(g *group, cursor uint64, now int64) *block {
 	// The first one that begins behind the cursor: those before do not fit, and
 	// those after leave out what this one has.
 	i, _ := slices.BinarySearchFunc(g.segments, cursor+1, (*segment).compare)
-	if i == len(g.segments) || !g.segments[i].block.fits(cursor) {
+	if i == len(g.segments) || !g.segments[i].block.fits(cursor) || !g.segments[i].block.reaches(cursor, g.last) {
 		c.misses++
 		return nil
 	}
@@ -52,6 +57,12 @@ func (c *segments) find(g *group, cursor uint64, now int64) *block {
 	c.order.MoveToFront(s.place)
 	c.hits++
 	return s.block
+}
+
+// reaches tells whether b, given to a stream at a cursor, brings it far enough on
+// its way to last.
+func (b *block) reaches(cursor, last uint64) bool {
+	return b.last >= last || len(b.bytes) >= maxSlice/2 || last-b.last <= b.last-cursor
 }
 
 func (s *segment) compare(first uint64) int { return cmp.Compare(s.block.first, first) }
@@ -70,7 +81,7 @@ func (c *segments) keep(g *group, b *block, now int64) {
 	}
 	g.segments = slices.Insert(g.segments, i, s)
 	s.place = c.order.PushFront(s)
-	c.bytes += s.bytes
+	c.charge(s.bytes)
 	for c.bytes > c.budget && c.order.Len() > 1 {
 		c.drop(c.order.Back().Value.(*segment))
 	}
@@ -80,7 +91,12 @@ func (c *segments) drop(s *segment) {
 	i, _ := slices.BinarySearchFunc(s.group.segments, s.block.first, (*segment).compare)
 	s.group.segments = slices.Delete(s.group.segments, i, i+1)
 	c.order.Remove(s.place)
-	c.bytes -= s.bytes
+	c.charge(-s.bytes)
+}
+
+func (c *segments) charge(bytes int) {
+	c.bytes += bytes
+	c.sum.Add(int64(bytes))
 }
 
 // expire lets go of those that nobody has used since.

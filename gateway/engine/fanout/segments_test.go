@@ -2,6 +2,7 @@ package fanout
 
 import (
 	"slices"
+	"sync/atomic"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -11,7 +12,7 @@ import (
 // forgets nothing.
 func TestSegmentsFitTheirCursorAndTheirBudget(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
-		c := segments{budget: rapid.IntRange(1, 400).Draw(rt, "budget")}
+		c := segments{budget: rapid.IntRange(1, 400).Draw(rt, "budget"), sum: &atomic.Int64{}}
 		groups := []*group{{}, {gzips: 1}}
 		kept := map[*group][]*block{}
 		now := int64(0)
@@ -61,7 +62,7 @@ func TestSegmentsFitTheirCursorAndTheirBudget(t *testing.T) {
 						}
 					}
 				}
-				if sum != c.bytes || n != c.order.Len() || c.bytes > c.budget && n > 1 {
+				if sum != c.bytes || int64(sum) != c.sum.Load() || n != c.order.Len() || c.bytes > c.budget && n > 1 {
 					rt.Fatalf("%d bytes in %d segments, counted %d in %d, budget %d", sum, n, c.bytes, c.order.Len(), c.budget)
 				}
 			},
