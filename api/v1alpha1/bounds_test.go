@@ -57,6 +57,8 @@ func bounds() []bound {
 		between("connections.retry", "99ms", "100ms", "5m", "5m1ms"),
 		number("connections.retryJitterPercent", 0, 100),
 		with(between("limits.maxEventBytes", int64(63), int64(64), "1Mi", int64(1<<20+1)), nil, fields{"batching.maxBytes": "1Mi"}),
+		number("limits.delivery.eventsPerSecond", 1, 1000000),
+		between("limits.delivery.bytesPerSecond", int64(1<<10-1), "1Ki", "1Gi", int64(1<<30+1)),
 		with(number("limits.connect.perSecond", 1, 100000), nil, fields{"limits.connect.burst": int64(100000)}),
 		with(number("limits.connect.burst", 1, 200000), fields{"limits.connect.perSecond": int64(1)}, nil),
 		between("compression.minBytes", int64(-1), int64(0), "1Mi", int64(1<<20+1)),

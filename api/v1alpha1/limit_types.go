@@ -13,10 +13,40 @@ type Limits struct {
 	// +optional
 	MaxEventBytes *resource.Quantity `json:"maxEventBytes,omitempty"`
 
+	// delivery is how fast one stream gets live events.
+	// +kubebuilder:default={}
+	// +optional
+	Delivery *DeliveryLimits `json:"delivery,omitempty"`
+
 	// connect is how fast new streams are let in.
 	// +kubebuilder:default={}
 	// +optional
 	Connect *ConnectLimits `json:"connect,omitempty"`
+}
+
+// DeliveryLimits bounds how fast one stream gets live events, with a burst of
+// one second's worth. A stream above is held back; when it lags by a limit of
+// queue, queue.slowConsumerPolicy acts and the client is told, with the reason
+// rate, what it missed. Disconnect acts as DropWithGap here. What a client
+// catches up with after a reconnect is not counted.
+type DeliveryLimits struct {
+	// eventsPerSecond is how many events per second one stream gets on the long
+	// run. Default 2000; 1 to 1000000. Effect: hot, also for running streams.
+	// +streamgateway:class=hot
+	// +kubebuilder:default=2000
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=1000000
+	// +optional
+	EventsPerSecond int32 `json:"eventsPerSecond,omitempty"`
+
+	// bytesPerSecond is how many bytes per second one stream gets on the long
+	// run, before compression: a quantity such as 1048576 or 4Mi. Default 4Mi;
+	// 1Ki to 1Gi. Effect: hot, also for running streams.
+	// +streamgateway:class=hot
+	// +kubebuilder:default="4Mi"
+	// +kubebuilder:validation:XValidation:rule="quantity(string(self)).compareTo(quantity('1Ki')) >= 0 && quantity(string(self)).compareTo(quantity('1Gi')) <= 0",message="must be between 1Ki and 1Gi"
+	// +optional
+	BytesPerSecond *resource.Quantity `json:"bytesPerSecond,omitempty"`
 }
 
 // ConnectLimits is a token bucket for new streams of one pod.

@@ -34,7 +34,10 @@ func Hot(spec *v1alpha1.StreamGatewaySpec) (config.Hot, error) {
 	hot.Connections = connections(spec.Connections, &d)
 	hot.Limits = config.Limits{
 		MaxEventBytes: quantity(spec.Limits.MaxEventBytes),
-		Connect:       config.Connect{PerSecond: int(spec.Limits.Connect.PerSecond), Burst: int(spec.Limits.Connect.Burst)},
+		Delivery: config.Delivery{
+			EventsPerSecond: int(spec.Limits.Delivery.EventsPerSecond), BytesPerSecond: quantity(spec.Limits.Delivery.BytesPerSecond),
+		},
+		Connect: config.Connect{PerSecond: int(spec.Limits.Connect.PerSecond), Burst: int(spec.Limits.Connect.Burst)},
 	}
 	hot.Compression = compression(spec.Compression)
 	hot.Observability = config.Observability{LogLevel: string(spec.Observability.LogLevel), AccessLog: string(spec.Observability.AccessLog)}

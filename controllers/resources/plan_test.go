@@ -77,6 +77,8 @@ func section(sg *v1alpha1.StreamGateway, name string) reflect.Value {
 		return reflect.ValueOf(sg.Spec.Listener.Service).Elem()
 	case "ConnectLimits":
 		return reflect.ValueOf(sg.Spec.Limits.Connect).Elem()
+	case "DeliveryLimits":
+		return reflect.ValueOf(sg.Spec.Limits.Delivery).Elem()
 	}
 	return reflect.ValueOf(&sg.Spec).Elem().FieldByName(name).Elem()
 }
@@ -183,8 +185,11 @@ func TestEveryHotFieldReachesTheRenderedConfig(t *testing.T) {
 
 // group is what a section of the spec is in the config, by its type's name.
 func group(hot config.Hot, name string) reflect.Value {
-	if name == "ConnectLimits" {
+	switch name {
+	case "ConnectLimits":
 		return reflect.ValueOf(hot.Limits.Connect)
+	case "DeliveryLimits":
+		return reflect.ValueOf(hot.Limits.Delivery)
 	}
 	return reflect.ValueOf(hot).FieldByName(name)
 }

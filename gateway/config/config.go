@@ -56,8 +56,11 @@ func Default() (Cold, Hot) {
 			Heartbeat: 15 * time.Second, WriteTimeout: 30 * time.Second, MaxAge: 2 * time.Hour,
 			LongPollTimeout: 25 * time.Second, Retry: 3 * time.Second, RetryJitterPercent: 50,
 		},
-		Compression:   Compression{Mode: Auto, Level: LevelFastest, MinBytes: 256},
-		Limits:        Limits{MaxEventBytes: 64 << 10, Connect: Connect{PerSecond: 2000, Burst: 10000}},
+		Compression: Compression{Mode: Auto, Level: LevelFastest, MinBytes: 256},
+		Limits: Limits{
+			MaxEventBytes: 64 << 10, Delivery: Delivery{EventsPerSecond: 2000, BytesPerSecond: 4 << 20},
+			Connect: Connect{PerSecond: 2000, Burst: 10000},
+		},
 		Observability: Observability{LogLevel: LogInfo, AccessLog: Disabled},
 		Publishers:    Publishers{Mode: ModeKubernetes, Audiences: []string{"streamgateway.io"}, CacheTTL: 10 * time.Second},
 	}

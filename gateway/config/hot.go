@@ -65,8 +65,16 @@ type Connections struct {
 
 // Limits bounds what publishers and new streams may ask of one pod.
 type Limits struct {
-	MaxEventBytes int64   `json:"maxEventBytes"` // bytes of one event's data
-	Connect       Connect `json:"connect"`
+	MaxEventBytes int64    `json:"maxEventBytes"` // bytes of one event's data
+	Delivery      Delivery `json:"delivery"`
+	Connect       Connect  `json:"connect"`
+}
+
+// Delivery is how fast one stream gets live events, each with a burst of one
+// second.
+type Delivery struct {
+	EventsPerSecond int   `json:"eventsPerSecond"` // events; 0 = not limited
+	BytesPerSecond  int64 `json:"bytesPerSecond"`  // bytes before compression; 0 = not limited
 }
 
 // Connect is a token bucket for new streams.

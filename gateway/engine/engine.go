@@ -78,6 +78,7 @@ type Options struct {
 type Tuning struct {
 	Batching    fanout.Batching
 	Queue       fanout.Queue
+	Delivery    fanout.Delivery
 	Replay      ring.Replay
 	Connections fanout.Connections
 	Coalesce    bool // let parts that belong together be delivered as one event
@@ -117,7 +118,7 @@ func New(o Options, t Tuning) *Engine {
 // fanout is the part of the tuning that streams run by.
 func (t Tuning) fanout() fanout.Tuning {
 	return fanout.Tuning{
-		Batching: t.Batching, Queue: t.Queue, Connections: t.Connections, Compression: t.Compression,
+		Batching: t.Batching, Queue: t.Queue, Delivery: t.Delivery, Connections: t.Connections, Compression: t.Compression,
 		Coalesce: t.Coalesce,
 		Replay:   t.Replay.Mode != replayDisabled, BufferSeconds: int64(t.Replay.TTL.Seconds()),
 	}

@@ -162,6 +162,7 @@ func tuningOf(hot config.Hot, flags *flagSet) engine.Tuning {
 	t := engine.Tuning{
 		Batching:    fanout.Batching(hot.Batching),
 		Queue:       fanout.Queue(hot.Queue),
+		Delivery:    fanout.Delivery(hot.Limits.Delivery),
 		Replay:      ring.Replay(hot.Replay),
 		Connections: fanout.Connections(hot.Connections),
 		Compression: fanout.Compression(hot.Compression),

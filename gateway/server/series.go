@@ -125,7 +125,7 @@ func (w writer) segments(s fanout.SegmentStats) {
 func (w writer) slow(s fanout.SlowStats) {
 	w.gauge("sg_slow_connections", "Streams over half of a queue limit.", float64(s.Now))
 	w.counter("sg_slow_detected_total", "Times that a stream went over half of a queue limit.", s.Detected)
-	w.counter("sg_gaps_total", "Gap notices.", s.Gaps, "reason", "slow")
+	w.counters("sg_gaps_total", "Gap notices.", "reason", s.GapsBy, wire.GapSlow, wire.GapRate, wire.GapConflate)
 	w.histogram("sg_lag_events", "Events that a stream was behind when a batch found its socket busy.", s.Lags[:], float64(s.LagsSum), sizeBounds())
 }
 

@@ -83,7 +83,8 @@ func gateway() *Server {
 }
 
 // writeHot writes a configuration for a gateway run alone: the defaults, open
-// publishers, as many streams as the scenario has.
+// publishers, as many streams as the scenario has, and no bound on how fast one
+// stream is written to: it is what is measured.
 func writeHot(path string, s Setup) error {
 	_, hot := config.Default()
 	hot.Batching.Window = s.Window
@@ -92,6 +93,7 @@ func writeHot(path string, s Setup) error {
 	}
 	hot.Limits.Connect = config.Connect{PerSecond: s.Connections + 100, Burst: s.Connections + 100} // all at once
 	hot.Connections.MaxPerPod = s.Connections + 100
+	hot.Limits.Delivery = config.Delivery{}
 	hot.Publishers.Mode = config.ModeAnonymous
 	text, err := config.Encode(config.Document{Serial: 1, Stable: config.Revision{Name: "bench", Hot: hot}})
 	if err == nil {

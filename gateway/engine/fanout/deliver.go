@@ -37,6 +37,9 @@ func (l *loop) advance(s *Stream) {
 			l.close(s, s.leaving.reason)
 			return
 		}
+		if l.held(s) {
+			return
+		}
 		b := l.next(s)
 		if b == nil {
 			if len(s.out) > 0 {
@@ -110,6 +113,7 @@ func (l *loop) send(s *Stream, b *block) {
 	} else if b.events > 0 {
 		s.flight.arrived = b.arrived
 		s.behindSince = b.arrived
+		s.pace.owe(b.events, len(b.bytes))
 	}
 	if b.taken {
 		l.n.shared++
@@ -122,6 +126,7 @@ func (l *loop) send(s *Stream, b *block) {
 // credited for but which are not part of its row.
 func (l *loop) hand(s *Stream, b *block) {
 	s.flight = flight{events: b.events}
+	s.pace.owe(b.events, len(b.bytes))
 	l.write(s, l.private(s, b.bytes))
 }
 

@@ -217,7 +217,7 @@ func (l *loop) pass(g *group) {
 		}
 		g.passAt--
 		s := g.members[g.passAt]
-		if s.blocked {
+		if s.blocked || l.held(s) {
 			l.missed(s)
 		} else {
 			l.advance(s)

@@ -217,6 +217,9 @@ func (l *loop) tick(s *Stream) {
 	if s.state == running && s.behindSince != 0 {
 		l.judge(s)
 	}
+	if s.pace.until != 0 && l.now >= s.pace.until {
+		l.queue(s)
+	}
 	if s.state != closed {
 		l.setTimer(s)
 	}
@@ -234,6 +237,9 @@ func (l *loop) setTimer(s *Stream) {
 	}
 	if s.blocked {
 		next = min(next, s.blockedSince+int64(c.WriteTimeout))
+	}
+	if s.pace.until > l.now {
+		next = min(next, s.pace.until)
 	}
 	l.timers.set(&s.timer, max(next, l.now+1))
 }

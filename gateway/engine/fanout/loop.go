@@ -133,7 +133,7 @@ func newLoop(f *Fanout, index int) *loop {
 	l.checked = l.seen
 	l.segments.budget, l.segments.sum = segmentsBytes/f.opts.Loops, &f.segments
 	l.n.latency = make([]uint64, f.opts.Buckets)
-	l.n.ended, l.n.resets = map[string]uint64{}, map[string]uint64{}
+	l.n.ended, l.n.resets, l.n.gaps = map[string]uint64{}, map[string]uint64{}, map[string]uint64{}
 	l.alarm.Stop()
 	l.tuneCompression()
 	return l
@@ -324,6 +324,7 @@ func (l *loop) tune() {
 	coalesced := l.tuning.Coalesce
 	l.tuning = l.f.tuning.Load()
 	l.tuneCompression()
+	l.release()
 	for _, g := range l.groups {
 		if l.tuning.Coalesce != coalesced {
 			l.segments.forget(g)

@@ -63,7 +63,7 @@ func ratio(have, limit float64) float64 {
 	return have / limit
 }
 
-// missed notes that a stream's sink was busy when a block came.
+// missed notes that a stream could not take a block when it came.
 func (l *loop) missed(s *Stream) {
 	if s.past != nil || s.state != running || s.cursor >= s.group.last {
 		return
@@ -91,17 +91,32 @@ func (l *loop) judge(s *Stream) {
 		l.n.slowDetected++
 	}
 	if share >= 1 {
-		l.apply(s, q.SlowConsumerPolicy, behind)
+		l.apply(s, behind)
 		return
 	}
 	if s.noticeAt == 0 || l.now-s.noticeAt >= int64(slowEvery) {
 		s.noticeAt = l.now
 		l.say(s, wire.AppendControl(s.out, wire.ControlSlow, wire.Cursor{}, &wire.Slow{
 			LagEvents: behind.events, LagMs: behind.age.Milliseconds(),
-			Policy: policyName(q.SlowConsumerPolicy), LimitMs: q.MaxLag.Milliseconds(),
+			Policy: policyName(l.policy(s)), LimitMs: q.MaxLag.Milliseconds(),
 		}))
 	}
 }
+
+// policy is what happens to a stream at a limit of Queue. One that is only held
+// back by its rate is not slow, and would have all at once by coming back: it is
+// not disconnected.
+func (l *loop) policy(s *Stream) string {
+	policy := l.tuning.Queue.SlowConsumerPolicy
+	if policy == PolicyDisconnect && s.paced() {
+		return PolicyDropWithGap
+	}
+	return policy
+}
+
+// paced tells whether a stream lags because of its rate, and not because of its
+// client.
+func (s *Stream) paced() bool { return s.pace.until != 0 && !s.blocked }
 
 func policyName(policy string) string {
 	switch policy {
@@ -113,8 +128,8 @@ func policyName(policy string) string {
 	return wire.SlowGap
 }
 
-func (l *loop) apply(s *Stream, policy string, behind lag) {
-	switch policy {
+func (l *loop) apply(s *Stream, behind lag) {
+	switch l.policy(s) {
 	case PolicyDisconnect:
 		l.n.disconnected++
 		retry := l.retry()
@@ -122,7 +137,11 @@ func (l *loop) apply(s *Stream, policy string, behind lag) {
 	case PolicyConflate:
 		l.skip(s, wire.GapConflate, behind)
 	default:
-		l.skip(s, wire.GapSlow, behind)
+		reason := wire.GapSlow
+		if s.paced() {
+			reason = wire.GapRate
+		}
+		l.skip(s, reason, behind)
 	}
 }
 
@@ -230,7 +249,7 @@ func (l *loop) appendGap(dst []byte, p *gap) []byte {
 	if len(notice.Channels) == 0 {
 		return wire.AppendCheckpoint(dst, upto)
 	}
-	l.n.gaps++
+	l.n.gaps[p.reason]++
 	return wire.AppendControl(dst, wire.ControlGap, upto, &notice)
 }
 

@@ -116,10 +116,12 @@ type SegmentStats struct {
 
 // SlowStats is about clients that lag.
 type SlowStats struct {
-	Detected     uint64 // times a client went over half of a limit
-	Gaps         uint64 // gap notices
-	GapEvents    uint64 // events named lost in them
-	Conflated    uint64 // events delivered for older ones of their channel
+	Detected     uint64            // times a client went over half of a limit
+	Gaps         uint64            // gap notices
+	GapsBy       map[string]uint64 // of Gaps, by reason
+	Held         uint64            // times a stream was held back by Delivery
+	GapEvents    uint64            // events named lost in them
+	Conflated    uint64            // events delivered for older ones of their channel
 	Disconnected uint64
 	// Lags counts, by the bounds of SizeBounds, how many events a stream was
 	// behind when a batch found its socket busy.
@@ -167,7 +169,8 @@ type counters struct {
 	latency                    []uint64
 	latencySum                 uint64 // nanoseconds
 	slowDetected, disconnected uint64
-	gaps, gapEvents, conflated uint64
+	gaps                       map[string]uint64
+	gapEvents, conflated, held uint64
 	sent, shared, blocks       uint64
 	gzipSent, gzipRaw          uint64
 	gzipWrites, merged         uint64
@@ -244,7 +247,7 @@ func (n *counters) batch(why cause, events int) {
 func (f *Fanout) Stats() Stats {
 	sum := Stats{Latency: LatencyStats{Counts: make([]uint64, f.opts.Buckets)}}
 	sum.Connections.Ended = map[string]uint64{}
-	sum.Resumes.Resets = map[string]uint64{}
+	sum.Resumes.Resets, sum.Slow.GapsBy = map[string]uint64{}, map[string]uint64{}
 	shares, live := 0.0, 0
 	patterns := map[string]struct{}{}
 	for _, l := range f.loops {
@@ -295,7 +298,11 @@ func (n *counters) addTo(sum *Stats) {
 	}
 	s.Detected += n.slowDetected
 	s.Disconnected += n.disconnected
-	s.Gaps += n.gaps
+	for reason, count := range n.gaps {
+		s.Gaps += count
+		s.GapsBy[reason] += count
+	}
+	s.Held += n.held
 	s.GapEvents += n.gapEvents
 	s.Conflated += n.conflated
 	s.Now += n.slow

@@ -74,6 +74,7 @@ type Stream struct {
 	rest   []byte          // handed out, not yet taken by the sink
 	out    []byte          // controls that go before the next events
 	flight flight
+	pace   pace
 
 	timer        timer
 	born         int64

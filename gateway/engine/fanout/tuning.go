@@ -41,6 +41,14 @@ type Connections struct {
 	RetryJitterPercent int           // percent of Retry
 }
 
+// Delivery is how fast one stream gets live events, each with a burst of one
+// second. A stream that is held back lags, as one whose socket is full, and the
+// limits of Queue decide what becomes of it. Hot: it acts on running streams.
+type Delivery struct {
+	EventsPerSecond int   // events; 0 = not limited
+	BytesPerSecond  int64 // bytes before compression; 0 = not limited
+}
+
 // Compression says how gzip is made for clients that take it. Hot; Mode acts on
 // streams that are opened from then on.
 type Compression struct {
@@ -55,6 +63,7 @@ type Tuning struct {
 	Batching    Batching
 	Compression Compression
 	Queue       Queue
+	Delivery    Delivery
 	Connections Connections
 	// Replay tells whether clients may resume. When it is off, a client that
 	// comes back with a position is told to reload what moved on meanwhile.

@@ -43,6 +43,7 @@ const (
 // Reasons of sg.gap.
 const (
 	GapSlow     = "slow"
+	GapRate     = "rate"
 	GapConflate = "conflate"
 )
 

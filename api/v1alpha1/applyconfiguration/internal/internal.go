@@ -174,6 +174,17 @@ var schemaYAML = typed.YAMLObject(`types:
       default: 30s
 - name: com.github.streamgateway.streamgateway.api.v1alpha1.DecimalPercent
   scalar: string
+- name: com.github.streamgateway.streamgateway.api.v1alpha1.DeliveryLimits
+  map:
+    fields:
+    - name: bytesPerSecond
+      type:
+        namedType: io.k8s.apimachinery.pkg.api.resource.Quantity
+      default: 4Mi
+    - name: eventsPerSecond
+      type:
+        scalar: numeric
+      default: 2000
 - name: com.github.streamgateway.streamgateway.api.v1alpha1.Duration
   scalar: string
 - name: com.github.streamgateway.streamgateway.api.v1alpha1.Feature
@@ -251,6 +262,10 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: connect
       type:
         namedType: com.github.streamgateway.streamgateway.api.v1alpha1.ConnectLimits
+      default: {}
+    - name: delivery
+      type:
+        namedType: com.github.streamgateway.streamgateway.api.v1alpha1.DeliveryLimits
       default: {}
     - name: maxEventBytes
       type:
