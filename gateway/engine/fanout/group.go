@@ -192,6 +192,7 @@ const keepRecent = time.Second
 
 // sweep lets go of blocks that only clients far behind could still use.
 func (l *loop) sweep() {
+	l.unpin(pinnedBytes / len(l.f.loops))
 	l.segments.expire(l.now - int64(keepSegments))
 	for _, g := range l.groups {
 		old := 0

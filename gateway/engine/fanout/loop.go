@@ -58,6 +58,7 @@ type loop struct {
 	scratch ring.Batch
 
 	segments segments
+	pinned   int // bytes of blocks that stalled clients are in the middle of, at the last sweep
 
 	encoder  *deflate.Encoder
 	excluded []string // Compression.ExcludeChannels, as exclude has them

@@ -132,6 +132,7 @@ type SlowStats struct {
 	MaxLagEvents uint64  // state: of the slowest client
 	MaxLagMs     int64   // state: of the slowest client
 	QueueBytes   uint64  // state: bytes not yet written, summed over clients
+	PinnedBytes  int     // state: memory of blocks that stalled clients are in the middle of, at the last Sweep
 	LagPercent   float64 // state: mean over clients of lag ÷ limit, 0..100, by the nearest limit
 }
 
@@ -340,6 +341,7 @@ func (b *BatchStats) add(o *BatchStats) {
 func (l *loop) states(sum *Stats, patterns map[string]struct{}) {
 	sum.Subscriptions.Groups += len(l.groups)
 	sum.Segments.Bytes += l.segments.bytes
+	sum.Slow.PinnedBytes += l.pinned
 	sum.Segments.Hits += l.segments.hits
 	sum.Segments.Misses += l.segments.misses
 	sum.Subscriptions.Channels += len(l.routes.exact)
