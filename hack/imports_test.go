@@ -42,7 +42,8 @@ func rows() []row {
 		{"gateway/cmd/gateway", []string{"gateway/server", "gateway/config"}, "a main wires nothing by itself"},
 		{"controllers/resources", []string{"api/v1alpha1", "gateway/config", "gateway/report"}, "pure; no client"},
 		{"controllers/fleet", []string{"gateway/report"}, "no Kubernetes types in the fold"},
-		{"controllers/streamgateway", []string{"api/...", "controllers/resources", "controllers/fleet", "gateway/config"}, "the only one that writes to the cluster"},
+		{"controllers/rollout", []string{"controllers/fleet"}, "decides, does nothing: no client, no clock of its own"},
+		{"controllers/streamgateway", []string{"api/...", "controllers/resources", "controllers/fleet", "controllers/rollout", "gateway/config"}, "the only one that writes to the cluster"},
 		{"controllers/cmd/manager", []string{"api/v1alpha1", "controllers/streamgateway", "controllers/fleet"}, "flags, scheme, list of controllers"},
 		{"controllers/e2e", nil, "promises are tested from outside"},
 		{"hack/...", nil, "tools of the house: they see the product from outside"},
@@ -65,7 +66,7 @@ func bans() []ban {
 		{[]string{"gateway/engine/..."}, nil, []string{"net/http", "os/exec"}, "the core is pure: no HTTP below a stream"},
 		{[]string{"gateway/config", "gateway/report"}, nil, []string{"net", "os/exec", "github.com/...", "golang.org/...", "k8s.io/...", "sigs.k8s.io/..."}, "standard library only, no network: both houses share them"},
 		{[]string{"controllers/fleet", "controllers/resources"}, nil, []string{"sigs.k8s.io/controller-runtime/..."}, "no client: what is applied and when is decided elsewhere"},
-		{[]string{"controllers/fleet"}, nil, []string{"k8s.io/..."}, "no Kubernetes types in the fold"},
+		{[]string{"controllers/fleet", "controllers/rollout"}, nil, []string{"k8s.io/..."}, "no Kubernetes types in the fold"},
 	}
 }
 

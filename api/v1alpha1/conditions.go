@@ -1,7 +1,7 @@
 package v1alpha1
 
-// Condition types. All have positive polarity but Reconciling and Stalled,
-// which are never both True.
+// Condition types. All have positive polarity but RolledBack, Reconciling and
+// Stalled; the last two are never both True.
 const (
 	// ConditionReady: what spec asks for is live. Unknown while it rolls out.
 	ConditionReady = "Ready"
@@ -18,12 +18,17 @@ const (
 	ConditionReconciling = "Reconciling"
 	// ConditionStalled: the operator cannot go on without a change.
 	ConditionStalled = "Stalled"
+	// ConditionRolledBack: spec asks for a revision that failed; the newest
+	// one that proved healthy runs in its place.
+	ConditionRolledBack = "RolledBack"
 )
 
 // Reasons of more than one condition.
 const (
 	// ReasonPending: not known yet.
 	ReasonPending = "Pending"
+	// ReasonRolledBack: see the condition RolledBack.
+	ReasonRolledBack = "RolledBack"
 	// ReasonStalled: see the condition Stalled.
 	ReasonStalled = "Stalled"
 	// ReasonNameCollision: an object of this name belongs to somebody else.
@@ -110,3 +115,19 @@ const (
 	ReasonNotStalled  = "NotStalled"
 	ReasonInvalidSpec = "InvalidSpec"
 )
+
+// ReasonNotRolledBack is the reason of RolledBack when it is False; when it is
+// True, the reason is why the revision failed.
+const ReasonNotRolledBack = "NotRolledBack"
+
+// ReasonRollingBack is a reason of Reconciling: pods return to the stable
+// revision.
+const ReasonRollingBack = "RollingBack"
+
+// ReasonManualRollbackRequired is a reason of Stalled: a revision is bad, and
+// spec.rollback.mode is Manual.
+const ReasonManualRollbackRequired = "ManualRollbackRequired"
+
+// AnnotationRetry on a StreamGateway gives a failed revision another chance:
+// its value is <revision>/<any word>, and each value counts once.
+const AnnotationRetry = Group + "/retry-revision"

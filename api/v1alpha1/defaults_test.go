@@ -49,6 +49,14 @@ func TestAnEmptySpecIsStoredWithEveryDefault(t *testing.T) {
 		"limits":        map[string]any{"maxEventBytes": "64Ki", "delivery": map[string]any{"eventsPerSecond": int64(2000), "bytesPerSecond": "4Mi"}, "connect": map[string]any{"perSecond": int64(2000), "burst": int64(10000)}},
 		"observability": map[string]any{"logLevel": "Info", "accessLog": "Disabled", "adminPort": int64(9090), "statusInterval": "30s"},
 		"compression":   map[string]any{"mode": "Auto", "level": "Fastest", "minBytes": "256"},
+		"rollout": map[string]any{"analysis": map[string]any{
+			"interval": "1s", "consecutiveBreaches": int64(2), "minEvents": int64(100),
+			"thresholds": map[string]any{
+				"maxErrorPercent": int64(1), "maxDropPercent": int64(1), "maxP99Latency": "1s",
+				"maxQueuePercent": int64(90), "maxReconnectsPerMinutePercent": int64(20),
+			},
+		}},
+		"rollback": map[string]any{"mode": "Automatic", "guardPeriod": "5m", "historyLimit": int64(10)},
 	}
 	if diff := cmp.Diff(want, stored(t)); diff != "" {
 		t.Error(diff)

@@ -7,7 +7,7 @@ import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 // +kubebuilder:validation:MinProperties=1
 type StreamGatewayStatus struct {
 	// conditions are Ready, Accepted, Programmed, Available, Healthy,
-	// Reconciling and Stalled, always all of them. Ready means that what spec
+	// Reconciling, Stalled and RolledBack, always all of them. Ready means that what spec
 	// asks for is live; Available that traffic is served.
 	// +listType=map
 	// +listMapKey=type
@@ -34,6 +34,36 @@ type StreamGatewayStatus struct {
 	// +kubebuilder:validation:MaxLength=63
 	// +optional
 	ActiveRevision string `json:"activeRevision,omitempty"`
+
+	// stableRevision is the newest revision that proved healthy: what is gone
+	// back to when a newer one fails.
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=63
+	// +optional
+	StableRevision string `json:"stableRevision,omitempty"`
+
+	// revisions are the ten newest, newest first.
+	// +listType=map
+	// +listMapKey=name
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=10
+	// +optional
+	Revisions []RevisionStatus `json:"revisions,omitempty"`
+
+	// rollout tells where the newest change stands.
+	// +optional
+	Rollout *RolloutStatus `json:"rollout,omitempty"`
+
+	// rollback tells of the last rollback, until a newer revision is healthy.
+	// +optional
+	Rollback *RollbackStatus `json:"rollback,omitempty"`
+
+	// lastHandledRetry is the value of the annotation
+	// streamgateway.io/retry-revision that was acted on last.
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=256
+	// +optional
+	LastHandledRetry string `json:"lastHandledRetry,omitempty"`
 
 	// image is the image of the active revision.
 	// +kubebuilder:validation:MinLength=1

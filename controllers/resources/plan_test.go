@@ -14,6 +14,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
+	"k8s.io/apimachinery/pkg/util/intstr"
 	"k8s.io/utils/ptr"
 
 	"github.com/streamgateway/streamgateway/api/v1alpha1"
@@ -79,6 +80,10 @@ func section(sg *v1alpha1.StreamGateway, name string) reflect.Value {
 		return reflect.ValueOf(sg.Spec.Limits.Connect).Elem()
 	case "DeliveryLimits":
 		return reflect.ValueOf(sg.Spec.Limits.Delivery).Elem()
+	case "Analysis":
+		return reflect.ValueOf(sg.Spec.Rollout.Analysis).Elem()
+	case "Thresholds":
+		return reflect.ValueOf(sg.Spec.Rollout.Analysis.Thresholds).Elem()
 	}
 	return reflect.ValueOf(&sg.Spec).Elem().FieldByName(name).Elem()
 }
@@ -93,6 +98,8 @@ func alter(t *testing.T, f reflect.Value) {
 		*v = ptr.To(ptr.Deref(*v, 0) + 7)
 	case *v1alpha1.Duration:
 		*v = "1s7ms"
+	case **intstr.IntOrString:
+		*v = ptr.To(intstr.FromString("0.25"))
 	case **resource.Quantity:
 		*v = ptr.To(resource.MustParse("1234567"))
 	case *[]v1alpha1.Feature:
@@ -150,6 +157,10 @@ func TestEveryFieldDoesWhatItsClassSays(t *testing.T) {
 				}
 				if got := p.TemplateHash != base.TemplateHash; got != changes.template {
 					t.Errorf("makes new pods: %v, want %v", got, changes.template)
+				}
+				kept := !reflect.DeepEqual(revisioned(&sg.Spec), revisioned(&emptyGateway(t).Spec))
+				if kept != changes.revision {
+					t.Errorf("a ControllerRevision keeps it: %v, want %v", kept, changes.revision)
 				}
 			})
 		}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/streamgateway/streamgateway/api/v1alpha1"
 	"github.com/streamgateway/streamgateway/controllers/resources"
+	"github.com/streamgateway/streamgateway/controllers/rollout"
 )
 
 // verdict is one condition without its history.
@@ -37,6 +38,7 @@ func (s *scope) conditions(status *v1alpha1.StreamGatewayStatus) {
 		programmed: s.programmed(),
 		available:  s.available(status.ActiveRevision != ""),
 		healthy:    s.healthy(),
+		rolledBack: s.rolledBack(),
 	}
 	v.stalled = s.stalled(v.programmed)
 	v.reconciling = s.reconciling(&v)
@@ -57,6 +59,7 @@ func (s *scope) conditions(status *v1alpha1.StreamGatewayStatus) {
 		{v1alpha1.ConditionProgrammed, v.programmed},
 		{v1alpha1.ConditionAvailable, v.available},
 		{v1alpha1.ConditionHealthy, v.healthy},
+		{v1alpha1.ConditionRolledBack, v.rolledBack},
 		{v1alpha1.ConditionReconciling, v.reconciling},
 		{v1alpha1.ConditionStalled, v.stalled},
 	} {
@@ -75,7 +78,9 @@ func clip(message string) string {
 	return message
 }
 
-type verdicts struct{ accepted, programmed, available, healthy, reconciling, stalled verdict }
+type verdicts struct {
+	accepted, programmed, available, healthy, rolledBack, reconciling, stalled verdict
+}
 
 // ready folds the others: first what is wrong, then what is not known yet.
 func (v *verdicts) ready(activeRevision string) verdict {
@@ -91,6 +96,8 @@ func (v *verdicts) ready(activeRevision string) verdict {
 		return broken(v1alpha1.ReasonNotAccepted, v.accepted)
 	case v.programmed.status == metav1.ConditionFalse:
 		return broken(v1alpha1.ReasonNotProgrammed, v.programmed)
+	case v.rolledBack.status == metav1.ConditionTrue:
+		return no(v1alpha1.ReasonRolledBack, "serving %s: %s", activeRevision, v.rolledBack.message)
 	case v.stalled.status == metav1.ConditionTrue:
 		return broken(v1alpha1.ReasonStalled, v.stalled)
 	case v.available.status == metav1.ConditionFalse && v.available.reason != v1alpha1.ReasonScaledToZero:
@@ -197,6 +204,14 @@ func (s *scope) deadlineExceeded() bool {
 // stalled: nothing will change until somebody changes something. p is the
 // verdict on Programmed.
 func (s *scope) stalled(p verdict) verdict {
+	switch d := &s.decision; {
+	case d.State == rollout.RolledBack:
+		return yes(v1alpha1.ReasonRolledBack, "change spec, or set the annotation %s to %s/1, to try again", v1alpha1.AnnotationRetry, s.desired)
+	case d.State == rollout.Holding && d.Bad != nil:
+		return yes(v1alpha1.ReasonManualRollbackRequired, "%s: %s", s.desired, d.Bad.Message)
+	case d.State == rollout.RollingBack:
+		return no(v1alpha1.ReasonNotStalled, "")
+	}
 	if p.status == metav1.ConditionFalse {
 		switch p.reason {
 		case v1alpha1.ReasonNameCollision:
@@ -237,6 +252,8 @@ func (s *scope) reconciling(v *verdicts) verdict {
 	switch {
 	case v.stalled.status == metav1.ConditionTrue:
 		return no(v1alpha1.ReasonStalled, "")
+	case s.decision.State == rollout.RollingBack:
+		return yes(v1alpha1.ReasonRollingBack, "pods return to revision %s", s.decision.Run)
 	case s.err != nil:
 		return yes(v1alpha1.ReasonRetrying, "%v", s.err)
 	case v.programmed.status == metav1.ConditionFalse:

@@ -45,6 +45,9 @@ func (r *Reconciler) config(ctx context.Context, s *scope) error {
 	if result == blocked {
 		s.document = old
 	}
+	if result == written && old.Stable.Name != next.Stable.Name {
+		s.forgetNumbers()
+	}
 	if p := &s.memory.push; p.serial != s.document.Serial && s.document.Serial > 0 {
 		*p = push{serial: s.document.Serial, start: start, fresh: result == written}
 	}

@@ -2,7 +2,7 @@
 // status as the cluster is.
 //
 // A reconcile gathers what there is into a scope, runs a list of phases (one
-// file each: access, config, observe, workload, network, disruption), each of
+// file each: access, revise, config, observe, judge, workload, network, disruption), each of
 // which calls a pure builder or decision and applies the result, and ends with
 // one write of status. It is the only package that writes to the cluster; what
 // objects look like is controllers/resources, how pods are asked is
@@ -92,8 +92,10 @@ func (r *Reconciler) run(ctx context.Context, s *scope) error {
 		run  func(context.Context, *scope) error
 	}{
 		{"access", r.access},
+		{"revise", r.revise},
 		{"config", r.config},
 		{"observe", r.observe},
+		{"judge", r.judge},
 		{"workload", r.workload},
 		{"network", r.network},
 		{"disruption", r.disruption},

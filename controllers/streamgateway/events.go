@@ -14,11 +14,12 @@ import (
 
 // Actions of events: what the operator was about.
 const (
-	actionRollout = "Rollout"
-	actionPush    = "Push"
-	actionApply   = "Apply"
-	actionDrain   = "Drain"
-	actionObserve = "Observe"
+	actionRollout  = "Rollout"
+	actionRollback = "Rollback"
+	actionPush     = "Push"
+	actionApply    = "Apply"
+	actionDrain    = "Drain"
+	actionObserve  = "Observe"
 )
 
 // maxNote is how long the note of an event may be, in bytes.

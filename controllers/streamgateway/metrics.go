@@ -1,10 +1,8 @@
 package streamgateway
 
 import (
-	"fmt"
 	"math"
 	"strconv"
-	"strings"
 	"time"
 
 	"k8s.io/apimachinery/pkg/api/equality"
@@ -13,54 +11,25 @@ import (
 
 	"github.com/streamgateway/streamgateway/api/v1alpha1"
 	"github.com/streamgateway/streamgateway/controllers/fleet"
+	"github.com/streamgateway/streamgateway/controllers/rollout"
 )
 
 const (
 	// staleAfter is how long ready pods may not answer before their numbers
 	// are called stale.
 	staleAfter = 15 * time.Second
-	// consecutiveBreaches is how often in a row a threshold has to be crossed:
-	// once is an accident.
+	// consecutiveBreaches is how often in a row a threshold has to be crossed
+	// where spec does not say: once is an accident.
 	consecutiveBreaches = 2
-	// minEvents is how many events the window must hold to be judged.
-	minEvents = 100
 )
-
-// Thresholds of Healthy.
-const (
-	maxErrorPercent               = 1.0
-	maxDropPercent                = 1.0
-	maxP99Latency                 = time.Second
-	maxQueuePercent               = 90.0
-	maxReconnectsPerMinutePercent = 20.0 // of the connections
-)
-
-// breach is the first threshold that is crossed, as a reason of Healthy, and
-// words that stay the same while it is: the number itself is in metrics.
-func breach(s *fleet.Summary) (reason, message string) {
-	enough := s.Offered >= minEvents
-	lost := s.ReconnectsPerMinute
-	switch {
-	case enough && s.ErrorPercent > maxErrorPercent:
-		return v1alpha1.ReasonErrorRateHigh, fmt.Sprintf("more than %v %% of deliveries and publishes failed", maxErrorPercent)
-	case enough && s.DropPercent > maxDropPercent:
-		return v1alpha1.ReasonDropRateHigh, fmt.Sprintf("more than %v %% of events were skipped for slow clients", maxDropPercent)
-	case enough && s.LatencyP99 > maxP99Latency:
-		return v1alpha1.ReasonLatencyHigh, fmt.Sprintf("more than 1 %% of deliveries took over %s", maxP99Latency)
-	case s.QueuePercent > maxQueuePercent:
-		return v1alpha1.ReasonQueueFull, fmt.Sprintf("clients lag by more than %v %% of the queue limits on average", maxQueuePercent)
-	case lost*100 > maxReconnectsPerMinutePercent*float64(max(s.Connections, minEvents)):
-		return v1alpha1.ReasonReconnectStorm, fmt.Sprintf("more than %v %% of streams a minute ended unasked", maxReconnectsPerMinutePercent)
-	case len(s.ShortReplay) > 0:
-		return v1alpha1.ReasonReplayWindowShort, fmt.Sprintf("%s keeps events for less than replay.ttl: replay.maxBytes is too small for the traffic",
-			strings.Join(s.ShortReplay, ", "))
-	}
-	return "", ""
-}
 
 // healthy judges the pods' numbers.
 func (s *scope) healthy() verdict {
-	reason, message := breach(&s.summary)
+	reason, message := "", ""
+	if b := rollout.Judge(&s.summary, s.thresholds()); b != nil {
+		reason, message = b.Reason, b.Message
+	}
+	minEvents := s.thresholds().MinEvents
 	if reason == "" || reason != s.memory.breach {
 		s.memory.breach, s.memory.breaches = reason, 0
 	}
@@ -71,7 +40,7 @@ func (s *scope) healthy() verdict {
 		return s.healthBefore()
 	case reason != "":
 		s.memory.breaches++
-		if s.memory.breaches < consecutiveBreaches {
+		if s.memory.breaches < s.settings().ConsecutiveBreaches {
 			s.lookAgain(movingInterval)
 			return s.healthBefore()
 		}
@@ -81,7 +50,7 @@ func (s *scope) healthy() verdict {
 		return s.healthBefore()
 	case s.summary.Offered == 0 && s.summary.PublishesPerSecond == 0:
 		return yes(v1alpha1.ReasonIdle, "no events")
-	case s.summary.Offered < minEvents:
+	case s.summary.Offered < float64(minEvents):
 		return unknown(v1alpha1.ReasonInsufficientTraffic, "fewer than %d deliveries in %s", minEvents, fleet.WindowLength)
 	}
 	return yes(v1alpha1.ReasonWithinThresholds, "")
@@ -110,6 +79,8 @@ func (s *scope) metrics(before *v1alpha1.MetricsStatus) *v1alpha1.MetricsStatus 
 	switch {
 	case len(s.pods) == 0 && before == nil, len(s.pods) > 0 && s.summary.Pods == 0:
 		return before
+	case before != nil && s.summary.Pods > 0 && s.summary.Rated == 0:
+		return before // a first look has no rates
 	}
 	m := rounded(&s.summary)
 	if before != nil {

@@ -17,6 +17,7 @@ import (
 	"github.com/streamgateway/streamgateway/api/v1alpha1"
 	"github.com/streamgateway/streamgateway/controllers/fleet"
 	"github.com/streamgateway/streamgateway/controllers/resources"
+	"github.com/streamgateway/streamgateway/controllers/rollout"
 	"github.com/streamgateway/streamgateway/gateway/config"
 )
 
@@ -27,7 +28,11 @@ type scope struct {
 	memory *memory
 	now    time.Time
 
-	plan        resources.Plan
+	plan        resources.Plan // of what shall run: of desired, or of the stable revision in its place
+	desired     string         // the revision that spec asks for
+	revisions   []revision     // oldest first
+	decision    rollout.Decision
+	breach      *rollout.Breach     // now, if any
 	deployments []appsv1.Deployment // controlled by sg, oldest first
 	pods        []corev1.Pod        // of these, by name; those that ended left out
 
@@ -53,6 +58,10 @@ type memory struct {
 	push     push
 	// reportTime is when a pod answered last.
 	reportTime time.Time
+	revisions  map[string]*appsv1.ControllerRevision // by name, as written last
+	looks      looks
+	// pullFailure is how long the wanted pods' image could not be pulled.
+	pullFailure pullFailure
 	// breach counts the looks in a row that the same threshold was crossed.
 	breach   string
 	breaches int
@@ -91,7 +100,7 @@ func (m *memories) of(sg *v1alpha1.StreamGateway) *memory {
 	if m.byKey == nil {
 		m.byKey = map[types.NamespacedName]*memory{}
 	}
-	fresh := &memory{uid: sg.UID, children: map[string]applied{}}
+	fresh := &memory{uid: sg.UID, children: map[string]applied{}, revisions: map[string]*appsv1.ControllerRevision{}}
 	m.byKey[key] = fresh
 	return fresh
 }
@@ -140,7 +149,8 @@ func (r *Reconciler) gather(ctx context.Context, s *scope) error {
 	if s.plan, err = s.plans(r.Image); err != nil {
 		return fmt.Errorf("reading spec: %w", err)
 	}
-	return nil
+	s.desired = s.plan.Revision
+	return r.readRevisions(ctx, s)
 }
 
 // ownPods are the pods whose chain of owners leads to one of the Deployments:

@@ -52,6 +52,7 @@ func children() []client.Object {
 	return []client.Object{
 		&appsv1.Deployment{}, &corev1.Service{}, &corev1.ConfigMap{}, &corev1.ServiceAccount{},
 		&rbacv1.Role{}, &rbacv1.RoleBinding{}, &policyv1.PodDisruptionBudget{},
+		&appsv1.ControllerRevision{},
 	}
 }
 
@@ -85,8 +86,10 @@ func Register(m ctrl.Manager, image string, namespaces []string) error {
 func (r *Reconciler) register(m ctrl.Manager) error {
 	b := ctrl.NewControllerManagedBy(m).
 		Named("streamgateway").
-		// Only spec and deletion count: our own writes of status must not wake us.
-		For(&v1alpha1.StreamGateway{}, builder.WithPredicates(predicate.GenerationChangedPredicate{})).
+		// Only spec, deletion and annotations (a retry) count: our own writes of
+		// status must not wake us.
+		For(&v1alpha1.StreamGateway{}, builder.WithPredicates(predicate.Or[client.Object](
+			predicate.GenerationChangedPredicate{}, predicate.AnnotationChangedPredicate{}))).
 		WatchesMetadata(&appsv1.ReplicaSet{}, handler.EnqueueRequestsFromMapFunc(byLabel)).
 		Watches(&corev1.Pod{}, handler.EnqueueRequestsFromMapFunc(byLabel)).
 		WithOptions(controller.Options{

@@ -35,7 +35,8 @@ const (
 func (s *scope) status() v1alpha1.StreamGatewayStatus {
 	before := s.statusBefore()
 	after := *before.DeepCopy()
-	after.DesiredRevision = s.plan.Revision
+	after.DesiredRevision = s.desired
+	s.revisionStatus(&after, before)
 	if s.promoted() {
 		after.ActiveRevision, after.Image = s.plan.Revision, s.plan.Image
 	}

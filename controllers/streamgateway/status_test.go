@@ -17,6 +17,7 @@ import (
 	"github.com/streamgateway/streamgateway/api/v1alpha1"
 	"github.com/streamgateway/streamgateway/controllers/fleet"
 	"github.com/streamgateway/streamgateway/controllers/resources"
+	"github.com/streamgateway/streamgateway/controllers/rollout"
 	"github.com/streamgateway/streamgateway/gateway/config"
 )
 
@@ -36,6 +37,7 @@ func serving() *scope {
 		},
 		Status: v1alpha1.StreamGatewayStatus{ActiveRevision: "before", Image: "image-before"},
 	}, &memory{children: map[string]applied{}})
+	s.desired = "wanted"
 	s.plan = resources.Plan{Revision: "wanted", TemplateHash: wantedTemplate, Image: "image-wanted", StatusInterval: 30 * time.Second}
 	s.deployments = []appsv1.Deployment{deploymentOf(wantedTemplate, 1, 1, "NewReplicaSetAvailable")}
 	s.pods = []corev1.Pod{podOf(wantedTemplate, true)}
@@ -119,7 +121,9 @@ func traffic(change func(*fleet.Summary)) func(*scope) {
 	return func(s *scope) {
 		s.summary.Connections, s.summary.Offered = 100, 1000
 		change(&s.summary)
-		s.memory.breach, _ = breach(&s.summary) // seen once before
+		if b := rollout.Judge(&s.summary, s.thresholds()); b != nil { // seen once before
+			s.memory.breach = b.Reason
+		}
 		s.memory.breaches = 1
 	}
 }
@@ -230,8 +234,8 @@ func TestEachReasonOfEachConditionHasItsCause(t *testing.T) {
 					t.Errorf("the message of %s is %q, want %q in it", kind, got.Message, c.words)
 				}
 			}
-			if len(status.Conditions) != 7 {
-				t.Errorf("%d conditions, want all seven", len(status.Conditions))
+			if len(status.Conditions) != 8 {
+				t.Errorf("%d conditions, want all eight", len(status.Conditions))
 			}
 			if meta.IsStatusConditionTrue(status.Conditions, v1alpha1.ConditionReconciling) && meta.IsStatusConditionTrue(status.Conditions, v1alpha1.ConditionStalled) {
 				t.Error("Reconciling and Stalled are both True")

@@ -20,6 +20,8 @@ func ForKind(kind schema.GroupVersionKind) interface{} {
 	// Group=streamgateway.io, Version=v1alpha1
 	case v1alpha1.SchemeGroupVersion.WithKind("Address"):
 		return &apiv1alpha1.AddressApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("Analysis"):
+		return &apiv1alpha1.AnalysisApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("Batching"):
 		return &apiv1alpha1.BatchingApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("Compression"):
@@ -54,6 +56,16 @@ func ForKind(kind schema.GroupVersionKind) interface{} {
 		return &apiv1alpha1.QueueApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("Replay"):
 		return &apiv1alpha1.ReplayApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("RevisionStatus"):
+		return &apiv1alpha1.RevisionStatusApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("Rollback"):
+		return &apiv1alpha1.RollbackApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("RollbackStatus"):
+		return &apiv1alpha1.RollbackStatusApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("Rollout"):
+		return &apiv1alpha1.RolloutApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("RolloutStatus"):
+		return &apiv1alpha1.RolloutStatusApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("SecretReference"):
 		return &apiv1alpha1.SecretReferenceApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("Service"):
@@ -64,6 +76,8 @@ func ForKind(kind schema.GroupVersionKind) interface{} {
 		return &apiv1alpha1.StreamGatewaySpecApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("StreamGatewayStatus"):
 		return &apiv1alpha1.StreamGatewayStatusApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("Thresholds"):
+		return &apiv1alpha1.ThresholdsApplyConfiguration{}
 
 	}
 	return nil

@@ -36,6 +36,25 @@ var schemaYAML = typed.YAMLObject(`types:
         scalar: string
 - name: com.github.streamgateway.streamgateway.api.v1alpha1.AddressType
   scalar: string
+- name: com.github.streamgateway.streamgateway.api.v1alpha1.Analysis
+  map:
+    fields:
+    - name: consecutiveBreaches
+      type:
+        scalar: numeric
+      default: 2
+    - name: interval
+      type:
+        namedType: com.github.streamgateway.streamgateway.api.v1alpha1.Duration
+      default: 1s
+    - name: minEvents
+      type:
+        scalar: numeric
+      default: 100
+    - name: thresholds
+      type:
+        namedType: com.github.streamgateway.streamgateway.api.v1alpha1.Thresholds
+      default: {}
 - name: com.github.streamgateway.streamgateway.api.v1alpha1.Batching
   map:
     fields:
@@ -51,6 +70,8 @@ var schemaYAML = typed.YAMLObject(`types:
       type:
         namedType: com.github.streamgateway.streamgateway.api.v1alpha1.Duration
       default: 50ms
+- name: com.github.streamgateway.streamgateway.api.v1alpha1.ChangeKind
+  scalar: string
 - name: com.github.streamgateway.streamgateway.api.v1alpha1.ChannelPattern
   scalar: string
 - name: com.github.streamgateway.streamgateway.api.v1alpha1.Compression
@@ -394,6 +415,104 @@ var schemaYAML = typed.YAMLObject(`types:
       type:
         namedType: com.github.streamgateway.streamgateway.api.v1alpha1.Duration
       default: 5m
+- name: com.github.streamgateway.streamgateway.api.v1alpha1.RevisionStatus
+  map:
+    fields:
+    - name: change
+      type:
+        namedType: com.github.streamgateway.streamgateway.api.v1alpha1.ChangeKind
+    - name: creationTime
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Time
+    - name: image
+      type:
+        scalar: string
+    - name: message
+      type:
+        scalar: string
+    - name: name
+      type:
+        scalar: string
+    - name: number
+      type:
+        scalar: numeric
+    - name: reason
+      type:
+        scalar: string
+    - name: verdict
+      type:
+        namedType: com.github.streamgateway.streamgateway.api.v1alpha1.Verdict
+    - name: verdictTime
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Time
+- name: com.github.streamgateway.streamgateway.api.v1alpha1.Rollback
+  map:
+    fields:
+    - name: guardPeriod
+      type:
+        namedType: com.github.streamgateway.streamgateway.api.v1alpha1.Duration
+      default: 5m
+    - name: historyLimit
+      type:
+        scalar: numeric
+      default: 10
+    - name: mode
+      type:
+        namedType: com.github.streamgateway.streamgateway.api.v1alpha1.RollbackMode
+      default: Automatic
+- name: com.github.streamgateway.streamgateway.api.v1alpha1.RollbackMode
+  scalar: string
+- name: com.github.streamgateway.streamgateway.api.v1alpha1.RollbackStatus
+  map:
+    fields:
+    - name: change
+      type:
+        namedType: com.github.streamgateway.streamgateway.api.v1alpha1.ChangeKind
+    - name: completedTime
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Time
+    - name: detectedTime
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Time
+    - name: fromRevision
+      type:
+        scalar: string
+    - name: metric
+      type:
+        scalar: string
+    - name: observed
+      type:
+        scalar: string
+    - name: reason
+      type:
+        scalar: string
+    - name: threshold
+      type:
+        scalar: string
+    - name: toRevision
+      type:
+        scalar: string
+- name: com.github.streamgateway.streamgateway.api.v1alpha1.Rollout
+  map:
+    fields:
+    - name: analysis
+      type:
+        namedType: com.github.streamgateway.streamgateway.api.v1alpha1.Analysis
+      default: {}
+- name: com.github.streamgateway.streamgateway.api.v1alpha1.RolloutState
+  scalar: string
+- name: com.github.streamgateway.streamgateway.api.v1alpha1.RolloutStatus
+  map:
+    fields:
+    - name: change
+      type:
+        namedType: com.github.streamgateway.streamgateway.api.v1alpha1.ChangeKind
+    - name: startTime
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Time
+    - name: state
+      type:
+        namedType: com.github.streamgateway.streamgateway.api.v1alpha1.RolloutState
 - name: com.github.streamgateway.streamgateway.api.v1alpha1.SecretReference
   map:
     fields:
@@ -497,6 +616,14 @@ var schemaYAML = typed.YAMLObject(`types:
       type:
         namedType: com.github.streamgateway.streamgateway.api.v1alpha1.Replay
       default: {}
+    - name: rollback
+      type:
+        namedType: com.github.streamgateway.streamgateway.api.v1alpha1.Rollback
+      default: {}
+    - name: rollout
+      type:
+        namedType: com.github.streamgateway.streamgateway.api.v1alpha1.Rollout
+      default: {}
 - name: com.github.streamgateway.streamgateway.api.v1alpha1.StreamGatewayStatus
   map:
     fields:
@@ -536,6 +663,9 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: image
       type:
         scalar: string
+    - name: lastHandledRetry
+      type:
+        scalar: string
     - name: metrics
       type:
         namedType: com.github.streamgateway.streamgateway.api.v1alpha1.MetricsStatus
@@ -548,7 +678,24 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: replicas
       type:
         scalar: numeric
+    - name: revisions
+      type:
+        list:
+          elementType:
+            namedType: com.github.streamgateway.streamgateway.api.v1alpha1.RevisionStatus
+          elementRelationship: associative
+          keys:
+          - name
+    - name: rollback
+      type:
+        namedType: com.github.streamgateway.streamgateway.api.v1alpha1.RollbackStatus
+    - name: rollout
+      type:
+        namedType: com.github.streamgateway.streamgateway.api.v1alpha1.RolloutStatus
     - name: selector
+      type:
+        scalar: string
+    - name: stableRevision
       type:
         scalar: string
     - name: url
@@ -556,7 +703,32 @@ var schemaYAML = typed.YAMLObject(`types:
         scalar: string
 - name: com.github.streamgateway.streamgateway.api.v1alpha1.Switch
   scalar: string
+- name: com.github.streamgateway.streamgateway.api.v1alpha1.Thresholds
+  map:
+    fields:
+    - name: maxDropPercent
+      type:
+        namedType: io.k8s.apimachinery.pkg.util.intstr.IntOrString
+      default: 1
+    - name: maxErrorPercent
+      type:
+        namedType: io.k8s.apimachinery.pkg.util.intstr.IntOrString
+      default: 1
+    - name: maxP99Latency
+      type:
+        namedType: com.github.streamgateway.streamgateway.api.v1alpha1.Duration
+      default: 1s
+    - name: maxQueuePercent
+      type:
+        scalar: numeric
+      default: 90
+    - name: maxReconnectsPerMinutePercent
+      type:
+        scalar: numeric
+      default: 20
 - name: com.github.streamgateway.streamgateway.api.v1alpha1.TrafficPolicy
+  scalar: string
+- name: com.github.streamgateway.streamgateway.api.v1alpha1.Verdict
   scalar: string
 - name: io.k8s.api.core.v1.PullPolicy
   scalar: string
@@ -750,6 +922,16 @@ var schemaYAML = typed.YAMLObject(`types:
   scalar: untyped
 - name: io.k8s.apimachinery.pkg.types.UID
   scalar: string
+- name: io.k8s.apimachinery.pkg.util.intstr.IntOrString
+  scalar: untyped
+  list:
+    elementType:
+      namedType: __untyped_atomic_
+    elementRelationship: atomic
+  map:
+    elementType:
+      namedType: __untyped_deduced_
+    elementRelationship: separable
 - name: __untyped_atomic_
   scalar: untyped
   list:

@@ -51,6 +51,10 @@ type StreamGatewaySpecApplyConfiguration struct {
 	// observability says what pods log, where they serve their numbers, and how
 	// often the operator writes them into status.
 	Observability *ObservabilityApplyConfiguration `json:"observability,omitempty"`
+	// rollout says what a new revision is judged by.
+	Rollout *RolloutApplyConfiguration `json:"rollout,omitempty"`
+	// rollback says when a new revision that turns out bad is taken back.
+	Rollback *RollbackApplyConfiguration `json:"rollback,omitempty"`
 }
 
 // StreamGatewaySpecApplyConfiguration constructs a declarative configuration of the StreamGatewaySpec type for use with
@@ -141,5 +145,21 @@ func (b *StreamGatewaySpecApplyConfiguration) WithFeatures(values ...*FeatureApp
 // If called multiple times, the Observability field is set to the value of the last call.
 func (b *StreamGatewaySpecApplyConfiguration) WithObservability(value *ObservabilityApplyConfiguration) *StreamGatewaySpecApplyConfiguration {
 	b.Observability = value
+	return b
+}
+
+// WithRollout sets the Rollout field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the Rollout field is set to the value of the last call.
+func (b *StreamGatewaySpecApplyConfiguration) WithRollout(value *RolloutApplyConfiguration) *StreamGatewaySpecApplyConfiguration {
+	b.Rollout = value
+	return b
+}
+
+// WithRollback sets the Rollback field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the Rollback field is set to the value of the last call.
+func (b *StreamGatewaySpecApplyConfiguration) WithRollback(value *RollbackApplyConfiguration) *StreamGatewaySpecApplyConfiguration {
+	b.Rollback = value
 	return b
 }

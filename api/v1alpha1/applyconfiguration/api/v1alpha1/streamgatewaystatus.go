@@ -14,7 +14,7 @@ import (
 // StreamGatewayStatus is what a StreamGateway is.
 type StreamGatewayStatusApplyConfiguration struct {
 	// conditions are Ready, Accepted, Programmed, Available, Healthy,
-	// Reconciling and Stalled, always all of them. Ready means that what spec
+	// Reconciling, Stalled and RolledBack, always all of them. Ready means that what spec
 	// asks for is live; Available that traffic is served.
 	Conditions []v1.ConditionApplyConfiguration `json:"conditions,omitempty"`
 	// observedGeneration is the newest generation of spec that the operator has
@@ -25,6 +25,18 @@ type StreamGatewayStatusApplyConfiguration struct {
 	DesiredRevision *string `json:"desiredRevision,omitempty"`
 	// activeRevision is the revision that most pods run.
 	ActiveRevision *string `json:"activeRevision,omitempty"`
+	// stableRevision is the newest revision that proved healthy: what is gone
+	// back to when a newer one fails.
+	StableRevision *string `json:"stableRevision,omitempty"`
+	// revisions are the ten newest, newest first.
+	Revisions []RevisionStatusApplyConfiguration `json:"revisions,omitempty"`
+	// rollout tells where the newest change stands.
+	Rollout *RolloutStatusApplyConfiguration `json:"rollout,omitempty"`
+	// rollback tells of the last rollback, until a newer revision is healthy.
+	Rollback *RollbackStatusApplyConfiguration `json:"rollback,omitempty"`
+	// lastHandledRetry is the value of the annotation
+	// streamgateway.io/retry-revision that was acted on last.
+	LastHandledRetry *string `json:"lastHandledRetry,omitempty"`
 	// image is the image of the active revision.
 	Image *string `json:"image,omitempty"`
 	// url is the best address for clients: that of the load balancer, else the
@@ -88,6 +100,51 @@ func (b *StreamGatewayStatusApplyConfiguration) WithDesiredRevision(value string
 // If called multiple times, the ActiveRevision field is set to the value of the last call.
 func (b *StreamGatewayStatusApplyConfiguration) WithActiveRevision(value string) *StreamGatewayStatusApplyConfiguration {
 	b.ActiveRevision = &value
+	return b
+}
+
+// WithStableRevision sets the StableRevision field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the StableRevision field is set to the value of the last call.
+func (b *StreamGatewayStatusApplyConfiguration) WithStableRevision(value string) *StreamGatewayStatusApplyConfiguration {
+	b.StableRevision = &value
+	return b
+}
+
+// WithRevisions adds the given value to the Revisions field in the declarative configuration
+// and returns the receiver, so that objects can be build by chaining "With" function invocations.
+// If called multiple times, values provided by each call will be appended to the Revisions field.
+func (b *StreamGatewayStatusApplyConfiguration) WithRevisions(values ...*RevisionStatusApplyConfiguration) *StreamGatewayStatusApplyConfiguration {
+	for i := range values {
+		if values[i] == nil {
+			panic("nil value passed to WithRevisions")
+		}
+		b.Revisions = append(b.Revisions, *values[i])
+	}
+	return b
+}
+
+// WithRollout sets the Rollout field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the Rollout field is set to the value of the last call.
+func (b *StreamGatewayStatusApplyConfiguration) WithRollout(value *RolloutStatusApplyConfiguration) *StreamGatewayStatusApplyConfiguration {
+	b.Rollout = value
+	return b
+}
+
+// WithRollback sets the Rollback field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the Rollback field is set to the value of the last call.
+func (b *StreamGatewayStatusApplyConfiguration) WithRollback(value *RollbackStatusApplyConfiguration) *StreamGatewayStatusApplyConfiguration {
+	b.Rollback = value
+	return b
+}
+
+// WithLastHandledRetry sets the LastHandledRetry field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the LastHandledRetry field is set to the value of the last call.
+func (b *StreamGatewayStatusApplyConfiguration) WithLastHandledRetry(value string) *StreamGatewayStatusApplyConfiguration {
+	b.LastHandledRetry = &value
 	return b
 }
 

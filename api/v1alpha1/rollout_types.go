@@ -1,0 +1,294 @@
+package v1alpha1
+
+import (
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/intstr"
+)
+
+// Rollout says how a change is judged while it is new.
+type Rollout struct {
+	// analysis says what a new revision is judged by.
+	// +kubebuilder:default={}
+	// +optional
+	Analysis *Analysis `json:"analysis,omitempty"`
+}
+
+// Analysis judges a new revision by the pods' own numbers of the last ten
+// seconds. The clock is that of each pod, so no other machine's clock takes
+// part.
+type Analysis struct {
+	// interval is the time between two looks at a revision that has no verdict
+	// yet. Default 1s; 250ms to 1m. Effect: at once, no pod is touched.
+	// +streamgateway:class=outside
+	// +kubebuilder:default="1s"
+	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('250ms') && duration(self) <= duration('1m')",message="must be between 250ms and 1m"
+	// +optional
+	Interval Duration `json:"interval,omitempty"`
+
+	// consecutiveBreaches is how many looks in a row have to find the same
+	// threshold crossed before the revision fails. Default 2; 1 to 60. Effect:
+	// at once, no pod is touched.
+	// +streamgateway:class=outside
+	// +kubebuilder:default=2
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=60
+	// +optional
+	ConsecutiveBreaches int32 `json:"consecutiveBreaches,omitempty"`
+
+	// minEvents is how many events must have been offered to clients in ten
+	// seconds before percentages and latencies count: a quiet gateway is not
+	// judged by them. Default 100; 0 to 1000000. Effect: at once, no pod is
+	// touched.
+	// +streamgateway:class=outside
+	// +kubebuilder:default=100
+	// +kubebuilder:validation:Minimum=0
+	// +kubebuilder:validation:Maximum=1000000
+	// +optional
+	MinEvents *int32 `json:"minEvents,omitempty"`
+
+	// thresholds are what the condition Healthy and the verdict on a new
+	// revision go by.
+	// +kubebuilder:default={}
+	// +optional
+	Thresholds *Thresholds `json:"thresholds,omitempty"`
+}
+
+// Thresholds bound the pods' own numbers.
+type Thresholds struct {
+	// maxErrorPercent bounds failed deliveries and publishes, in percent of
+	// attempts, with at most two decimals. Default 1; 0 to 100. Effect: at once,
+	// no pod is touched.
+	// +streamgateway:class=outside
+	// +kubebuilder:default=1
+	// +kubebuilder:validation:XIntOrString
+	// +kubebuilder:validation:MaxLength=6
+	// +kubebuilder:validation:Pattern=`^[0-9]{1,3}(\.[0-9]{1,2})?$`
+	// +kubebuilder:validation:XValidation:rule="double(self) >= 0.0 && double(self) <= 100.0",message="must be between 0 and 100"
+	// +optional
+	MaxErrorPercent *intstr.IntOrString `json:"maxErrorPercent,omitempty"`
+
+	// maxDropPercent bounds events skipped by the slow-consumer policy, in
+	// percent of those offered, with at most two decimals. Default 1; 0 to 100.
+	// Effect: at once, no pod is touched.
+	// +streamgateway:class=outside
+	// +kubebuilder:default=1
+	// +kubebuilder:validation:XIntOrString
+	// +kubebuilder:validation:MaxLength=6
+	// +kubebuilder:validation:Pattern=`^[0-9]{1,3}(\.[0-9]{1,2})?$`
+	// +kubebuilder:validation:XValidation:rule="double(self) >= 0.0 && double(self) <= 100.0",message="must be between 0 and 100"
+	// +optional
+	MaxDropPercent *intstr.IntOrString `json:"maxDropPercent,omitempty"`
+
+	// maxP99Latency bounds the 99th percentile of the delivery latency: from
+	// the event's arrival in the pod's log to its last byte handed to the
+	// socket. Default 1s; 1ms to 1m. Effect: at once, no pod is touched.
+	// +streamgateway:class=outside
+	// +kubebuilder:default="1s"
+	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('1ms') && duration(self) <= duration('1m')",message="must be between 1ms and 1m"
+	// +optional
+	MaxP99Latency Duration `json:"maxP99Latency,omitempty"`
+
+	// maxQueuePercent bounds the mean lag of clients, in percent of the queue
+	// limits. Default 90; 1 to 100. Effect: at once, no pod is touched.
+	// +streamgateway:class=outside
+	// +kubebuilder:default=90
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=100
+	// +optional
+	MaxQueuePercent int32 `json:"maxQueuePercent,omitempty"`
+
+	// maxReconnectsPerMinutePercent bounds streams that pods ended or lost
+	// unasked in a minute, in percent of the open ones. Default 20; 1 to 1000.
+	// Effect: at once, no pod is touched.
+	// +streamgateway:class=outside
+	// +kubebuilder:default=20
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=1000
+	// +optional
+	MaxReconnectsPerMinutePercent int32 `json:"maxReconnectsPerMinutePercent,omitempty"`
+}
+
+// RollbackMode says who takes a bad revision back.
+//
+// +kubebuilder:validation:Enum=Automatic;Manual
+type RollbackMode string
+
+// Values of RollbackMode.
+const (
+	// RollbackAutomatic takes a revision back as soon as it has failed.
+	RollbackAutomatic RollbackMode = "Automatic"
+	// RollbackManual says that it is bad, and moves nothing.
+	RollbackManual RollbackMode = "Manual"
+)
+
+// Rollback says when a change that turns out bad is taken back. The spec is
+// never rewritten: what runs goes back to the newest revision that proved
+// healthy, and status says so.
+type Rollback struct {
+	// mode Automatic (default) takes a failed revision back; Manual stops at
+	// saying that it is bad. Effect: at once, no pod is touched.
+	// +streamgateway:class=outside
+	// +kubebuilder:default=Automatic
+	// +optional
+	Mode RollbackMode `json:"mode,omitempty"`
+
+	// guardPeriod is how long a revision that every pod runs is still judged
+	// before it counts as healthy, and becomes what is gone back to. Default
+	// 5m; 0s to 24h. Effect: at once, no pod is touched.
+	// +streamgateway:class=outside
+	// +kubebuilder:default="5m"
+	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('0s') && duration(self) <= duration('24h')",message="must be between 0s and 24h"
+	// +optional
+	GuardPeriod Duration `json:"guardPeriod,omitempty"`
+
+	// historyLimit is how many revisions are kept as ControllerRevisions. The
+	// running and the stable one are kept in any case. Default 10; 2 to 50.
+	// Effect: at once, no pod is touched.
+	// +streamgateway:class=outside
+	// +kubebuilder:default=10
+	// +kubebuilder:validation:Minimum=2
+	// +kubebuilder:validation:Maximum=50
+	// +optional
+	HistoryLimit int32 `json:"historyLimit,omitempty"`
+}
+
+// ChangeKind is what a revision changed.
+//
+// +kubebuilder:validation:Enum=Hot;Restart
+type ChangeKind string
+
+// Values of ChangeKind.
+const (
+	// ChangeHot reached running pods.
+	ChangeHot ChangeKind = "Hot"
+	// ChangeRestart made new pods.
+	ChangeRestart ChangeKind = "Restart"
+)
+
+// Verdict is what became of a revision.
+//
+// +kubebuilder:validation:Enum=Pending;Healthy;Failed;Superseded
+type Verdict string
+
+// RevisionStatus is one revision and what became of it.
+type RevisionStatus struct {
+	// name of the revision; its ControllerRevision is <gateway>-<name>.
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=63
+	// +required
+	Name string `json:"name,omitempty"`
+
+	// number grows with each revision that spec asks for.
+	// +kubebuilder:validation:Minimum=1
+	// +optional
+	Number int64 `json:"number,omitempty"`
+
+	// verdict is Pending until the guard period has passed, then Healthy;
+	// Failed when it was taken back, Superseded when another one came first.
+	// +optional
+	Verdict Verdict `json:"verdict,omitempty"`
+
+	// reason of the verdict, in one word.
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=64
+	// +optional
+	Reason string `json:"reason,omitempty"`
+
+	// message is the reason in a sentence.
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=1024
+	// +optional
+	Message string `json:"message,omitempty"`
+
+	// change is Restart if it made new pods, else Hot.
+	// +optional
+	Change ChangeKind `json:"change,omitempty"`
+
+	// image that its pods run.
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=512
+	// +optional
+	Image string `json:"image,omitempty"`
+
+	// creationTime is when spec asked for it first.
+	// +optional
+	CreationTime *metav1.Time `json:"creationTime,omitempty"`
+
+	// verdictTime is when the verdict was found.
+	// +optional
+	VerdictTime *metav1.Time `json:"verdictTime,omitempty"`
+}
+
+// RolloutState is where a change stands.
+//
+// +kubebuilder:validation:Enum=Idle;Preparing;Pushing;Holding;Guarding;RollingBack;RolledBack
+type RolloutState string
+
+// RolloutStatus tells where the newest change stands.
+type RolloutStatus struct {
+	// state is Preparing while new pods start, Pushing until all have the
+	// config, Guarding for the guard period, then Idle; RollingBack and
+	// RolledBack after a failure; Holding when only a person can go on.
+	// +optional
+	State RolloutState `json:"state,omitempty"`
+
+	// change is Restart if the change makes new pods, else Hot.
+	// +optional
+	Change ChangeKind `json:"change,omitempty"`
+
+	// startTime is when spec asked for it.
+	// +optional
+	StartTime *metav1.Time `json:"startTime,omitempty"`
+}
+
+// RollbackStatus tells of the last rollback. It is kept until a newer revision
+// is healthy.
+type RollbackStatus struct {
+	// fromRevision is the one that failed.
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=63
+	// +optional
+	FromRevision string `json:"fromRevision,omitempty"`
+
+	// toRevision is the one that runs again.
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=63
+	// +optional
+	ToRevision string `json:"toRevision,omitempty"`
+
+	// change is Restart if the failed revision had made new pods, else Hot.
+	// +optional
+	Change ChangeKind `json:"change,omitempty"`
+
+	// reason in one word.
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=64
+	// +optional
+	Reason string `json:"reason,omitempty"`
+
+	// metric that crossed its threshold; absent for refusals and crashes.
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=64
+	// +optional
+	Metric string `json:"metric,omitempty"`
+
+	// observed is the metric's value then.
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=64
+	// +optional
+	Observed string `json:"observed,omitempty"`
+
+	// threshold is what it had to stay below.
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=64
+	// +optional
+	Threshold string `json:"threshold,omitempty"`
+
+	// detectedTime is when the revision was found to be bad.
+	// +optional
+	DetectedTime *metav1.Time `json:"detectedTime,omitempty"`
+
+	// completedTime is when every ready pod ran the stable revision.
+	// +optional
+	CompletedTime *metav1.Time `json:"completedTime,omitempty"`
+}

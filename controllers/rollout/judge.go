@@ -1,0 +1,88 @@
+package rollout
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/streamgateway/streamgateway/controllers/fleet"
+)
+
+// Reasons of a breach.
+const (
+	ReasonErrorRateHigh     = "ErrorRateHigh"
+	ReasonDropRateHigh      = "DropRateHigh"
+	ReasonLatencyHigh       = "LatencyHigh"
+	ReasonQueueFull         = "QueueFull"
+	ReasonReconnectStorm    = "ReconnectStorm"
+	ReasonReplayWindowShort = "ReplayWindowShort"
+)
+
+// fewStreams is how many streams reconnects are counted against at least: two
+// of three that end are no storm.
+const fewStreams = 100
+
+// Thresholds bound the pods' own numbers.
+type Thresholds struct {
+	MaxErrorPercent               float64
+	MaxDropPercent                float64
+	MaxP99Latency                 time.Duration
+	MaxQueuePercent               float64
+	MaxReconnectsPerMinutePercent float64 // of the connections
+	MinEvents                     int     // offered in the window, for percentages and latencies to count
+}
+
+// DefaultThresholds are those of an empty spec.
+func DefaultThresholds() Thresholds {
+	return Thresholds{
+		MaxErrorPercent: 1, MaxDropPercent: 1, MaxP99Latency: time.Second,
+		MaxQueuePercent: 90, MaxReconnectsPerMinutePercent: 20, MinEvents: 100,
+	}
+}
+
+// Breach is a threshold that is crossed.
+type Breach struct {
+	Reason string
+	// Message stays the same while the threshold is crossed: it has no number
+	// that moves.
+	Message string
+	// Metric is empty for what is no fault of a revision.
+	Metric, Observed, Threshold string
+}
+
+// Judge gives the first threshold that is crossed, nil if none is.
+func Judge(s *fleet.Summary, t Thresholds) *Breach {
+	enough := s.Offered > 0 && s.Offered >= float64(t.MinEvents)
+	reconnects := 100 * s.ReconnectsPerMinute / float64(max(s.Connections, fewStreams))
+	over := func(reason, metric, observed, threshold, format string) *Breach {
+		return &Breach{Reason: reason, Metric: metric, Observed: observed, Threshold: threshold, Message: fmt.Sprintf(format, threshold)}
+	}
+	switch {
+	case enough && s.ErrorPercent > t.MaxErrorPercent:
+		return over(ReasonErrorRateHigh, "errorPercent", short(s.ErrorPercent), short(t.MaxErrorPercent),
+			"more than %s %% of deliveries and publishes failed")
+	case enough && s.DropPercent > t.MaxDropPercent:
+		return over(ReasonDropRateHigh, "dropPercent", short(s.DropPercent), short(t.MaxDropPercent),
+			"more than %s %% of events were skipped for slow clients")
+	case enough && s.LatencyP99 > t.MaxP99Latency:
+		return over(ReasonLatencyHigh, "latencyP99", s.LatencyP99.Round(time.Millisecond).String(), t.MaxP99Latency.String(),
+			"more than 1 %% of deliveries took over %s")
+	case s.QueuePercent > t.MaxQueuePercent:
+		return over(ReasonQueueFull, "queuePercent", short(s.QueuePercent), short(t.MaxQueuePercent),
+			"clients lag by more than %s %% of the queue limits on average")
+	case reconnects > t.MaxReconnectsPerMinutePercent:
+		return over(ReasonReconnectStorm, "reconnectsPerMinutePercent", short(reconnects), short(t.MaxReconnectsPerMinutePercent),
+			"more than %s %% of streams a minute ended unasked")
+	case len(s.ShortReplay) > 0:
+		return &Breach{Reason: ReasonReplayWindowShort, Message: fmt.Sprintf(
+			"%s keeps events for less than replay.ttl: replay.maxBytes is too small for the traffic", strings.Join(s.ShortReplay, ", "))}
+	}
+	return nil
+}
+
+// short has two decimals at most.
+func short(v float64) string {
+	text := strconv.FormatFloat(v, 'f', 2, 64)
+	return strings.TrimSuffix(strings.TrimRight(text, "0"), ".")
+}
