@@ -303,6 +303,10 @@ func (w *world) event(kind, reason, words string) {
 				return nil
 			}
 		}
-		return fmt.Errorf("no %s event %s with %q", kind, reason, words)
+		var notes []string
+		for _, e := range seen {
+			notes = append(notes, e.Reason+": "+e.Note)
+		}
+		return fmt.Errorf("no %s event %s with %q, but %q", kind, reason, words, notes)
 	})
 }

@@ -9,6 +9,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/types"
 	rbacv1ac "k8s.io/client-go/applyconfigurations/rbac/v1"
 	"k8s.io/client-go/tools/events"
@@ -111,6 +112,9 @@ func subjects(gateways []v1alpha1.StreamGateway, before []rbacv1.Subject, namesp
 // tell lets the gateways' owners know, once, that publishing with a token will
 // not work; streams do.
 func (r *reviewers) tell(gateways []v1alpha1.StreamGateway, err error) {
+	if apierrors.IsConflict(err) {
+		return // another operator wrote at the same time; the next try sees what
+	}
 	told := ""
 	if err != nil {
 		told = err.Error()
