@@ -73,7 +73,10 @@ func (r *Reconciler) rollBack(ctx context.Context, s *scope, v *revision) error 
 	if err := r.writeRevision(ctx, s, v); err != nil {
 		return err
 	}
-	r.warning(s, "RollbackStarted", actionRollback, v.name+": "+f.Message+"; returning to "+s.decision.Stable)
+	// The revision is the events' related object: another one's rollback is no
+	// repetition of theirs.
+	about := s.memory.revisions[resources.RevisionName(s.sg.Name, v.name)]
+	r.event(s, about, corev1.EventTypeWarning, "RollbackStarted", actionRollback, v.name+": "+f.Message+"; returning to "+s.decision.Stable)
 	connections := s.summary.Connections
 	if err := s.restore(s.decision.Stable); err != nil {
 		return err
@@ -87,7 +90,7 @@ func (r *Reconciler) rollBack(ctx context.Context, s *scope, v *revision) error 
 	s.breach = rollout.Judge(&s.summary, s.thresholds())
 	s.decision = rollout.Step(s.observation())
 	if s.decision.State == rollout.RolledBack {
-		r.normal(s, nil, "RollbackCompleted", actionRollback, "%s -> %s on %d pods in %d ms, %d of %d streams still open",
+		r.normal(s, about, "RollbackCompleted", actionRollback, "%s -> %s on %d pods in %d ms, %d of %d streams still open",
 			v.name, s.decision.Run, s.summary.Acks.Acked, time.Since(start).Milliseconds(), s.summary.Connections, connections)
 	}
 	return nil
