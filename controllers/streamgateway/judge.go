@@ -76,6 +76,9 @@ func (r *Reconciler) rollBack(ctx context.Context, s *scope, v *revision) error 
 	// The revision is the events' related object: another one's rollback is no
 	// repetition of theirs.
 	about := s.memory.revisions[resources.RevisionName(s.sg.Name, v.name)]
+	if about == nil || about.Labels[resources.LabelVerdict] != string(rollout.Failed) {
+		return nil // the API server would not have the verdict, and status says why
+	}
 	r.event(s, about, corev1.EventTypeWarning, "RollbackStarted", actionRollback, v.name+": "+f.Message+"; returning to "+s.decision.Stable)
 	connections := s.summary.Connections
 	if err := s.restore(s.decision.Stable); err != nil {

@@ -220,8 +220,8 @@ func (r *Reconciler) recordDesired(ctx context.Context, s *scope) error {
 	if err := r.stillThere(ctx, s); err != nil {
 		return err
 	}
-	if err := r.writeRevision(ctx, s, &v); err != nil || len(s.problems) > 0 {
-		return err
+	if err := r.writeRevision(ctx, s, &v); err != nil || s.memory.revisions[resources.RevisionName(s.sg.Name, v.name)] == nil {
+		return err // or refused, as status says
 	}
 	s.revisions = append(s.revisions, v)
 	r.normal(s, nil, "RevisionCreated", actionRollout, "revision %s is number %d", v.name, v.number)
