@@ -56,7 +56,7 @@ func (c *cluster) observe(desired, wanted string) *rollout.Observation {
 		return o
 	}
 	o.AllAcked = runs
-	if c.told == c.bad && c.told == wanted {
+	if wanted == c.bad && c.told == wanted {
 		o.Nack = "refused"
 	}
 	return o
