@@ -71,6 +71,9 @@ func bounds() []bound {
 		number("rollout.analysis.thresholds.maxReconnectsPerMinutePercent", 1, 1000),
 		between("rollback.guardPeriod", nil, "0s", "24h", "24h1ms"),
 		number("rollback.historyLimit", 2, 50),
+		number("circuitBreaker.failureThreshold", 1, 1000),
+		between("circuitBreaker.openDuration", "99ms", "100ms", "5m", "5m1ms"),
+		number("circuitBreaker.halfOpenProbes", 1, 100),
 		between("compression.minBytes", int64(-1), int64(0), "1Mi", int64(1<<20+1)),
 	}
 }
@@ -141,6 +144,7 @@ func TestValuesOfAnotherKindAreRefused(t *testing.T) {
 		"a replay mode that is none":    {fields{"replay.mode": "On"}, "spec.replay.mode", "Unsupported value"},
 		"a rollback mode that is none":  {fields{"rollback.mode": "Never"}, "spec.rollback.mode", "Unsupported value"},
 		"a percent of three decimals":   {fields{"rollout.analysis.thresholds.maxDropPercent": "0.125"}, "spec.rollout.analysis.thresholds.maxDropPercent", "should match"},
+		"a breaker mode that is none":   {fields{"circuitBreaker.mode": "Auto"}, "spec.circuitBreaker.mode", "Unsupported value"},
 		"33 features":                   {fields{"features": many}, "spec.features", "must have at most 32 items"},
 		"a feature mode that is none":   {feature("mode", "On"), "spec.features[0].mode", "Unsupported value"},
 		"a percent above 100":           {feature("percent", int64(101)), "spec.features[0].percent", "should be less than or equal to 100"},

@@ -56,7 +56,8 @@ func TestAnEmptySpecIsStoredWithEveryDefault(t *testing.T) {
 				"maxQueuePercent": int64(90), "maxReconnectsPerMinutePercent": int64(20),
 			},
 		}},
-		"rollback": map[string]any{"mode": "Automatic", "guardPeriod": "5m", "historyLimit": int64(10)},
+		"rollback":       map[string]any{"mode": "Automatic", "guardPeriod": "5m", "historyLimit": int64(10)},
+		"circuitBreaker": map[string]any{"mode": "Enabled", "failureThreshold": int64(5), "openDuration": "5s", "halfOpenProbes": int64(3)},
 	}
 	if diff := cmp.Diff(want, stored(t)); diff != "" {
 		t.Error(diff)

@@ -138,6 +138,13 @@ type StreamGatewaySpec struct {
 	// +optional
 	Compression *Compression `json:"compression,omitempty"`
 
+	// circuitBreaker says when a log that fails is left alone. Publishes are
+	// then answered 503 at once, with the time to come back; streams go on.
+	// Every field is hot.
+	// +kubebuilder:default={}
+	// +optional
+	CircuitBreaker *CircuitBreaker `json:"circuitBreaker,omitempty"`
+
 	// features are flags that browsers receive in their running stream: a
 	// change is pushed as an event, without a reconnect. Names that the gateway
 	// does not know are handed to the page untouched. At most 32. Effect: hot.

@@ -32,6 +32,9 @@ type Summary struct {
 	// ShortReplay are the pods that hold less than replay.ttl for lack of memory.
 	ShortReplay []string
 
+	// BrokerDown are the pods whose log fails, so that they refuse publishes.
+	BrokerDown []string
+
 	Acks Acks
 }
 
@@ -82,6 +85,9 @@ func (s *Summary) add(r *report.Report) {
 	}
 	if r.Replay.Short {
 		s.ShortReplay = append(s.ShortReplay, r.Pod)
+	}
+	if c := r.CircuitBreaker.State; c == report.CircuitOpen || c == report.CircuitHalfOpen {
+		s.BrokerDown = append(s.BrokerDown, r.Pod)
 	}
 	if r.Time.After(s.Time) {
 		s.Time = r.Time

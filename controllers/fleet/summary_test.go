@@ -111,6 +111,16 @@ func TestAcksAreCountedBySerial(t *testing.T) {
 	}
 }
 
+func TestPodsWhoseLogFailsAreNamed(t *testing.T) {
+	circuit := func(pod, state string) Sample {
+		return Sample{Newer: report.Report{Pod: pod, CircuitBreaker: report.CircuitBreaker{State: state}}}
+	}
+	s := Summarize([]Sample{circuit("a", report.CircuitOpen), circuit("b", report.CircuitClosed), circuit("c", report.CircuitHalfOpen), circuit("older", "")}, 0, 1)
+	if diff := cmp.Diff([]string{"a", "c"}, s.BrokerDown); diff != "" {
+		t.Error(diff)
+	}
+}
+
 func TestShortReplayAndDrainingPodsAreNamedAndCounted(t *testing.T) {
 	s := Summarize([]Sample{
 		{Newer: report.Report{Pod: "a", Replay: report.Replay{Short: true}, Time: at(3)}},

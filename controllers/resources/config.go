@@ -40,6 +40,12 @@ func Hot(spec *v1alpha1.StreamGatewaySpec) (config.Hot, error) {
 		Connect: config.Connect{PerSecond: int(spec.Limits.Connect.PerSecond), Burst: int(spec.Limits.Connect.Burst)},
 	}
 	hot.Compression = compression(spec.Compression)
+	hot.CircuitBreaker = config.CircuitBreaker{
+		Mode:             string(spec.CircuitBreaker.Mode),
+		FailureThreshold: int(spec.CircuitBreaker.FailureThreshold),
+		OpenDuration:     d.parse("circuitBreaker.openDuration", spec.CircuitBreaker.OpenDuration),
+		HalfOpenProbes:   int(spec.CircuitBreaker.HalfOpenProbes),
+	}
 	hot.Observability = config.Observability{LogLevel: string(spec.Observability.LogLevel), AccessLog: string(spec.Observability.AccessLog)}
 	for _, f := range spec.Features {
 		hot.Features = append(hot.Features, feature(f))

@@ -17,6 +17,7 @@ const (
 	ReasonQueueFull         = "QueueFull"
 	ReasonReconnectStorm    = "ReconnectStorm"
 	ReasonReplayWindowShort = "ReplayWindowShort"
+	ReasonBrokerUnavailable = "BrokerUnavailable"
 )
 
 // fewStreams is how many streams reconnects are counted against at least: two
@@ -59,6 +60,9 @@ func Judge(s *fleet.Summary, t Thresholds) *Breach {
 		return &Breach{Reason: reason, Metric: metric, Observed: observed, Threshold: threshold, Message: fmt.Sprintf(format, threshold)}
 	}
 	switch {
+	case len(s.BrokerDown) > 0: // first: it is why publishes fail
+		return &Breach{Reason: ReasonBrokerUnavailable, Message: fmt.Sprintf(
+			"the log of %s fails: publishes are refused, streams go on", strings.Join(s.BrokerDown, ", "))}
 	case enough && s.ErrorPercent > t.MaxErrorPercent:
 		return over(ReasonErrorRateHigh, "errorPercent", short(s.ErrorPercent), short(t.MaxErrorPercent),
 			"more than %s %% of deliveries and publishes failed")

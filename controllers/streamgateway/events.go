@@ -69,7 +69,11 @@ func (r *Reconciler) announce(s *scope, before, after *v1alpha1.StreamGatewaySta
 		r.warning(s, c.Reason, actionRollout, c.Message)
 	}
 	if c := turned(before, after, v1alpha1.ConditionHealthy, metav1.ConditionFalse); c != nil {
-		r.warning(s, "UnhealthyStable", actionObserve, c.Reason+": "+c.Message)
+		if c.Reason == v1alpha1.ReasonBrokerUnavailable {
+			r.warning(s, c.Reason, actionObserve, c.Message)
+		} else {
+			r.warning(s, "UnhealthyStable", actionObserve, c.Reason+": "+c.Message)
+		}
 	}
 	if c := turned(before, after, v1alpha1.ConditionHealthy, metav1.ConditionUnknown); c != nil && c.Reason == v1alpha1.ReasonMetricsStale {
 		r.warning(s, c.Reason, actionObserve, c.Message)

@@ -197,6 +197,7 @@ func causesOfTheOthers() []cause {
 		{"deliveries are late", traffic(func(s *fleet.Summary) { s.LatencyP99 = 2 * time.Second }), "Healthy=False/LatencyHigh", "over 1s"},
 		{"clients lag", traffic(func(s *fleet.Summary) { s.QueuePercent = 95 }), "Healthy=False/QueueFull", "90 %"},
 		{"streams end unasked", traffic(func(s *fleet.Summary) { s.ReconnectsPerMinute = 30 }), "Healthy=False/ReconnectStorm", "20 %"},
+		{"the log fails", traffic(func(s *fleet.Summary) { s.BrokerDown, s.ErrorPercent = []string{"pod-a"}, 50 }), "Healthy=False/BrokerUnavailable Ready=False/Unhealthy", "the log of pod-a fails"},
 		{"the replay buffer is too small", traffic(func(s *fleet.Summary) { s.ShortReplay = []string{"pod-a"} }), "Healthy=False/ReplayWindowShort", "pod-a keeps events for less than replay.ttl"},
 		{"there is traffic", traffic(func(*fleet.Summary) {}), "Healthy=True/WithinThresholds", ""},
 		{"there is little traffic", traffic(func(s *fleet.Summary) { s.Offered, s.ErrorPercent = 50, 100 }), "Healthy=Unknown/InsufficientTraffic Ready=True/Ready", "fewer than 100"},

@@ -61,8 +61,9 @@ func Default() (Cold, Hot) {
 			MaxEventBytes: 64 << 10, Delivery: Delivery{EventsPerSecond: 2000, BytesPerSecond: 4 << 20},
 			Connect: Connect{PerSecond: 2000, Burst: 10000},
 		},
-		Observability: Observability{LogLevel: LogInfo, AccessLog: Disabled},
-		Publishers:    Publishers{Mode: ModeKubernetes, Audiences: []string{"streamgateway.io"}, CacheTTL: 10 * time.Second},
+		Observability:  Observability{LogLevel: LogInfo, AccessLog: Disabled},
+		Publishers:     Publishers{Mode: ModeKubernetes, Audiences: []string{"streamgateway.io"}, CacheTTL: 10 * time.Second},
+		CircuitBreaker: CircuitBreaker{Mode: Enabled, FailureThreshold: 5, OpenDuration: 5 * time.Second, HalfOpenProbes: 3},
 	}
 	return cold, hot
 }

@@ -7,15 +7,16 @@ import "time"
 // hands it over by a plain struct conversion: a knob that is in one and not in
 // the other breaks the build.
 type Hot struct {
-	Batching      Batching      `json:"batching"`
-	Queue         Queue         `json:"queue"`
-	Replay        Replay        `json:"replay"`
-	Connections   Connections   `json:"connections"`
-	Limits        Limits        `json:"limits"`
-	Compression   Compression   `json:"compression"`
-	Publishers    Publishers    `json:"publishers"`
-	Observability Observability `json:"observability"`
-	Features      []Feature     `json:"features,omitempty"`
+	Batching       Batching       `json:"batching"`
+	Queue          Queue          `json:"queue"`
+	Replay         Replay         `json:"replay"`
+	Connections    Connections    `json:"connections"`
+	Limits         Limits         `json:"limits"`
+	Compression    Compression    `json:"compression"`
+	CircuitBreaker CircuitBreaker `json:"circuitBreaker"`
+	Publishers     Publishers     `json:"publishers"`
+	Observability  Observability  `json:"observability"`
+	Features       []Feature      `json:"features,omitempty"`
 }
 
 // Batching says when events that wait for a group of equal subscribers are
@@ -101,6 +102,15 @@ const (
 	LevelDefault = "Default"
 	LevelBest    = "Best"
 )
+
+// CircuitBreaker says when a log that fails is left alone. Publishes are then
+// refused at once; streams go on.
+type CircuitBreaker struct {
+	Mode             string        `json:"mode"`             // Enabled or Disabled
+	FailureThreshold int           `json:"failureThreshold"` // failures in a row that open it
+	OpenDuration     time.Duration `json:"openDuration"`     // doubles while probes fail
+	HalfOpenProbes   int           `json:"halfOpenProbes"`   // successes that close it
+}
 
 // Publishers says who may publish.
 type Publishers struct {

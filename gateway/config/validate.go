@@ -75,6 +75,7 @@ func (c *check) hot(path string, h Hot) {
 	c.connections(path+"connections.", h.Connections)
 	c.limits(path+"limits.", h.Limits)
 	c.compression(path+"compression.", h.Compression)
+	c.circuitBreaker(path+"circuitBreaker.", h.CircuitBreaker)
 	c.publishers(path+"publishers.", h.Publishers)
 	oneOf(c, path+"observability.logLevel", h.Observability.LogLevel, LogDebug, LogInfo, LogWarn, LogError)
 	oneOf(c, path+"observability.accessLog", h.Observability.AccessLog, Enabled, Disabled)
@@ -147,6 +148,13 @@ func (c *check) compression(path string, z Compression) {
 				"write it like secrets.>, or payroll.*.slips")
 		}
 	}
+}
+
+func (c *check) circuitBreaker(path string, b CircuitBreaker) {
+	oneOf(c, path+"mode", b.Mode, Enabled, Disabled)
+	within(c, path+"failureThreshold", b.FailureThreshold, 1, 1_000_000, "failures in a row; 5 is the default")
+	c.duration(path+"openDuration", b.OpenDuration, time.Millisecond, time.Hour)
+	within(c, path+"halfOpenProbes", b.HalfOpenProbes, 1, 1_000_000, "successes that close it; 3 is the default")
 }
 
 // channelPattern tells whether text can select a channel: segments of letters,

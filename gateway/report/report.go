@@ -36,10 +36,11 @@ type Report struct {
 	Ready    bool `json:"ready"`
 	Draining bool `json:"draining"`
 
-	Connections Connections `json:"connections"`
-	Events      Events      `json:"events"`
-	Queue       Queue       `json:"queue"`
-	Replay      Replay      `json:"replay"`
+	Connections    Connections    `json:"connections"`
+	Events         Events         `json:"events"`
+	Queue          Queue          `json:"queue"`
+	Replay         Replay         `json:"replay"`
+	CircuitBreaker CircuitBreaker `json:"circuitBreaker"`
 	// Latency is event in this pod's log → last byte handed to the socket, on
 	// one clock, since the pod's start.
 	Latency Histogram `json:"latency"`
@@ -81,6 +82,19 @@ type Queue struct {
 	LagPercent float64 `json:"lagPercent"`
 	Slow       int     `json:"slow"` // clients over half of a limit
 }
+
+// CircuitBreaker tells whether the log takes events.
+type CircuitBreaker struct {
+	State  string `json:"state"`  // one of the Circuit constants
+	Opened uint64 `json:"opened"` // times
+}
+
+// Where a circuit breaker stands.
+const (
+	CircuitClosed   = "closed"
+	CircuitHalfOpen = "half-open" // the log is tried again
+	CircuitOpen     = "open"      // publishes are refused
+)
 
 // Replay tells what reconnecting clients can still be given.
 type Replay struct {

@@ -77,6 +77,7 @@ func (s *Server) report() report.Report {
 	published := s.publish.Counts()
 	_, _, rejected := s.streams.Counts()
 	now, nack := s.config.now()
+	circuit := s.guard.breaker.Stats()
 	return report.Report{
 		Pod: s.options.Pod, Version: s.options.Version, TemplateHash: s.options.TemplateHash,
 		StartTime: s.start, Time: time.Now(),
@@ -95,7 +96,8 @@ func (s *Server) report() report.Report {
 			HeldSeconds: stats.Ring.Held.Seconds(), Events: stats.Ring.Events,
 			Bytes: stats.Ring.Bytes, Short: stats.Ring.Short,
 		},
-		Latency: latencyOf(stats),
+		CircuitBreaker: report.CircuitBreaker{State: circuit.State.String(), Opened: circuit.Opened},
+		Latency:        latencyOf(stats),
 	}
 }
 

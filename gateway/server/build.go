@@ -5,11 +5,13 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	mathrand "math/rand/v2"
 	"os"
 	"runtime"
 	"time"
 
 	"github.com/streamgateway/streamgateway/gateway/auth"
+	"github.com/streamgateway/streamgateway/gateway/breaker"
 	"github.com/streamgateway/streamgateway/gateway/broker/memory"
 	"github.com/streamgateway/streamgateway/gateway/cluster"
 	"github.com/streamgateway/streamgateway/gateway/config"
@@ -112,8 +114,9 @@ func (s *Server) makeRooms(hot config.Hot, api *cluster.Cluster) {
 	s.streams = limit.NewStreams(hot.Connections.MaxPerPod, hot.Connections.MaxPerAddress)
 	s.gate = limit.NewGate(handshakesPerCore * runtime.GOMAXPROCS(0))
 	s.streams.TuneConnect(limit.Connect(hot.Limits.Connect))
+	s.guard = &guard{s.events, breaker.New(breaker.Settings(hot.CircuitBreaker), mathrand.Float64)}
 	ack := s.histograms.ack.WithLabelValues(brokerKind)
-	s.publish = transport.NewPublish(s.publisher, appender{s.events, s.info, s.engine}, s.log,
+	s.publish = transport.NewPublish(s.publisher, appender{s.guard, s.info, s.engine}, s.log,
 		func(took time.Duration) { ack.Observe(took.Seconds()) })
 	s.sessions = transport.NewSessions(s.engine)
 	s.sse = transport.NewStreams(s.engine, s.streams, s.gate, s.sockets, s.options.Pod, transport.Connections(hot.Connections))
@@ -144,6 +147,7 @@ func (s *Server) take(d config.Document) {
 	s.streams.Tune(hot.Connections.MaxPerPod, hot.Connections.MaxPerAddress)
 	s.streams.TuneConnect(limit.Connect(hot.Limits.Connect))
 	s.publish.Tune(hot.Limits.MaxEventBytes)
+	s.guard.breaker.Tune(breaker.Settings(hot.CircuitBreaker))
 	s.sse.Tune(transport.Connections(hot.Connections))
 	s.tuneLog(hot.Observability)
 	if flags != s.flags.Load() {

@@ -32,6 +32,12 @@ type gateway struct {
 // start runs a gateway that everybody may publish to, with a short drain.
 func start(t *testing.T, change func(*Options)) *gateway {
 	t.Helper()
+	return startAltered(t, change, func(*Server) {})
+}
+
+// startAltered is start of a gateway whose parts the test has changed.
+func startAltered(t *testing.T, change func(*Options), alter func(*Server)) *gateway {
+	t.Helper()
 	o := Options{Version: "test", Dev: true, Listen: "127.0.0.1:0", Admin: "127.0.0.1:0", Pod: "prices-0", Log: slog.New(slog.DiscardHandler)}
 	if change != nil {
 		change(&o)
@@ -40,6 +46,7 @@ func start(t *testing.T, change func(*Options)) *gateway {
 	if err != nil {
 		t.Fatal(err)
 	}
+	alter(s)
 	if o.TemplateHash == "" { // else the test brings a drain of its own
 		s.cold.Drain = config.Drain{Timeout: time.Second}
 	}

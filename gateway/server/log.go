@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/streamgateway/streamgateway/gateway/breaker"
 	"github.com/streamgateway/streamgateway/gateway/broker"
 	"github.com/streamgateway/streamgateway/gateway/engine"
 	"github.com/streamgateway/streamgateway/gateway/engine/wire"
@@ -14,7 +15,7 @@ import (
 
 // appender lets the publish endpoint write to whichever broker there is.
 type appender struct {
-	log    broker.Log
+	log    appends
 	info   broker.Info
 	engine *engine.Engine
 }
@@ -49,9 +50,12 @@ func (a appender) Append(ctx context.Context, events []wire.Event, require strin
 
 func translate(err error) error {
 	var mismatch *broker.MismatchError
+	var open *breaker.OpenError
 	switch {
 	case err == nil:
 		return nil
+	case errors.As(err, &open):
+		return &transport.OutageError{RetryAfter: open.RetryAfter}
 	case errors.Is(err, broker.ErrDurability):
 		return transport.ErrDurability
 	case errors.As(err, &mismatch):

@@ -4,6 +4,7 @@ import (
 	"math"
 	"time"
 
+	"github.com/streamgateway/streamgateway/gateway/breaker"
 	"github.com/streamgateway/streamgateway/gateway/engine"
 	"github.com/streamgateway/streamgateway/gateway/engine/fanout"
 	"github.com/streamgateway/streamgateway/gateway/engine/wire"
@@ -95,8 +96,14 @@ func (s *Server) fillLog(m *transport.Metrics, stats engine.Stats) {
 	c.Runs, c.EvictedEvents = stats.Ring.Evictions, stats.Ring.EvictedAge+stats.Ring.EvictedBytes
 	c.FoldedChannels, c.LastRun = stats.Ring.FoldedChannels, s.alive.at.Load().UnixMilli()
 	b := &m.Broker
-	b.Kind, b.Connected, b.Durability, b.Epoch = brokerKind, true, s.info.Durability.String(), s.info.Epoch
-	m.CircuitBreaker.State = "closed"
+	circuit := s.guard.breaker.Stats()
+	b.Kind, b.Connected = brokerKind, circuit.State == breaker.Closed
+	b.Durability, b.Epoch = s.info.Durability.String(), s.info.Epoch
+	m.CircuitBreaker.State, m.CircuitBreaker.Opened = circuit.State.String(), circuit.Opened
+	if circuit.Opened > 0 {
+		ms := circuit.LastOpened.UnixMilli()
+		m.CircuitBreaker.LastOpened = &ms
+	}
 }
 
 func (s *Server) fillHealth(m *transport.Metrics, stats engine.Stats) {
@@ -111,6 +118,9 @@ func (s *Server) fillHealth(m *transport.Metrics, stats engine.Stats) {
 		}
 	}
 	m.Health.Status, m.Health.Reasons = "ok", []string{}
+	if m.CircuitBreaker.State != report.CircuitClosed {
+		m.Health.Status, m.Health.Reasons = "degraded", append(m.Health.Reasons, "circuit-open")
+	}
 	if s.memory.full.Load() {
 		m.Health.Status, m.Health.Reasons = "degraded", append(m.Health.Reasons, "memory")
 	}

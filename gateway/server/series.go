@@ -6,6 +6,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/streamgateway/streamgateway/gateway/auth"
+	"github.com/streamgateway/streamgateway/gateway/breaker"
 	"github.com/streamgateway/streamgateway/gateway/engine"
 	"github.com/streamgateway/streamgateway/gateway/engine/fanout"
 	"github.com/streamgateway/streamgateway/gateway/engine/wire"
@@ -25,6 +26,7 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 	w.slow(stats.Slow)
 	w.segments(stats.Segments)
 	w.auth(c.s.publisher.Counts())
+	w.circuit(c.s.guard.breaker.Stats())
 	w.memory(c.s.memory)
 	w.loops(c.s.sampleOf(stats), c.s.history.oldest())
 	w.others(c.s)
@@ -135,6 +137,11 @@ func (w writer) auth(counts auth.Counts) {
 	w.counter(name, help, counts.Unauthenticated, "method", "kubernetes", "result", "unauthenticated")
 	w.counter(name, help, counts.Denied, "method", "kubernetes", "result", "denied")
 	w.counter(name, help, counts.Unavailable, "method", "kubernetes", "result", "unavailable")
+}
+
+func (w writer) circuit(stats breaker.Stats) {
+	w.gauge("sg_breaker_state", "The circuit breaker towards the log: 0 = closed, 1 = half-open, 2 = open.", float64(stats.State))
+	w.counter("sg_breaker_opened_total", "Times that the circuit breaker opened; one for each outage.", stats.Opened)
 }
 
 func (w writer) memory(a *account) {

@@ -60,6 +60,7 @@ type Server struct {
 	start     time.Time
 	events    broker.Log
 	info      broker.Info
+	guard     *guard     // events, as publishers reach it
 	keys      func() int // that the log knows for repeats
 	memory    *account
 	engine    *engine.Engine
@@ -129,6 +130,7 @@ func (s *Server) Run(ctx context.Context) error {
 	s.background.Go(func() { failed <- s.pump(background) })
 	s.background.Go(func() { s.janitor(background) })
 	s.background.Go(func() { s.access.follow(background) })
+	s.background.Go(func() { s.guard.watch(background, s.log) })
 	s.background.Go(func() { s.source.follow(background, s.config.take) })
 	err := s.awaitLog(ctx)
 	if err == nil {

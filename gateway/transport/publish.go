@@ -48,6 +48,15 @@ var (
 	ErrLogUnavailable = errors.New("log not available")
 )
 
+// OutageError is ErrLogUnavailable of a log that is left alone for a while.
+type OutageError struct{ RetryAfter time.Duration }
+
+// Error says for how long.
+func (e *OutageError) Error() string { return fmt.Sprintf("log not available for %s", e.RetryAfter) }
+
+// Is makes it an ErrLogUnavailable.
+func (e *OutageError) Is(target error) bool { return target == ErrLogUnavailable }
+
 // MismatchError tells that the event at Index repeats the key of an earlier
 // one with another payload.
 type MismatchError struct{ Index int }
@@ -220,9 +229,18 @@ func (p *Publish) append(w http.ResponseWriter, r *http.Request, who auth.Princi
 	case r.Context().Err() != nil: // the publisher is gone; nobody is left to tell
 	default:
 		p.complain(r, "appending events", "error", err, "publisher", who.Subject)
-		p.refuse(w, r, http.StatusServiceUnavailable, KindBrokerUnavailable, RetryAfter(publishRetryAfter), withResults(list),
+		p.refuse(w, r, http.StatusServiceUnavailable, KindBrokerUnavailable, RetryAfter(outageRetryAfter(err)), withResults(list),
 			Detail("repeat the same request with the same keys; it is safe"))
 	}
+}
+
+// outageRetryAfter is what publishers are asked to wait, by what the log says.
+func outageRetryAfter(err error) time.Duration {
+	var outage *OutageError
+	if errors.As(err, &outage) {
+		return max(outage.RetryAfter, publishRetryAfter)
+	}
+	return publishRetryAfter
 }
 
 // complain logs at most once a second what the request's answer does not tell.

@@ -9,8 +9,10 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"math"
 	"net/http"
 	"net/http/httptest"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -189,6 +191,7 @@ func TestRefusalsAreProblemsOfTheirKind(t *testing.T) {
 		"one bad event of two": {path: Base + "/events", body: `{"channel":"a","data":1}` + "\n" + `{"channel":"a","type":"sg.x","data":1}`,
 			header: []string{"Content-Type", "application/x-ndjson"}, status: 422, kind: "invalid-event", members: `"index":1,"errors":[{"index":1,`},
 		"another payload for a key": {path: plain, body: "1", err: &MismatchError{Index: 0}, status: 422, kind: "idempotency-mismatch", members: `"errors":[{"index":0,`},
+		"a log that is left alone":  {path: plain, body: "1", err: &OutageError{RetryAfter: 4200 * time.Millisecond}, status: 503, kind: "broker-unavailable", members: `"retryAfterMs":4200`},
 		"a log that is away":        {path: plain, body: "1", err: ErrLogUnavailable, status: 503, kind: "broker-unavailable", members: `"retryAfterMs":1000`},
 	}
 	for name, c := range cases {
@@ -216,7 +219,11 @@ func TestRefusalsAreProblemsOfTheirKind(t *testing.T) {
 			if c.status == 401 && res.Header.Get("WWW-Authenticate") == "" {
 				t.Error("no WWW-Authenticate")
 			}
-			if c.status == 503 && res.Header.Get("Retry-After") != "1" {
+			wait := "1"
+			if c.err != nil {
+				wait = strconv.FormatFloat(math.Ceil(outageRetryAfter(c.err).Seconds()), 'f', 0, 64)
+			}
+			if c.status == 503 && res.Header.Get("Retry-After") != wait {
 				t.Errorf("Retry-After %q", res.Header.Get("Retry-After"))
 			}
 		})

@@ -24,6 +24,8 @@ func ForKind(kind schema.GroupVersionKind) interface{} {
 		return &apiv1alpha1.AnalysisApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("Batching"):
 		return &apiv1alpha1.BatchingApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("CircuitBreaker"):
+		return &apiv1alpha1.CircuitBreakerApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("Compression"):
 		return &apiv1alpha1.CompressionApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("ConfigNack"):

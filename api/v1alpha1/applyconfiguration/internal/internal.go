@@ -74,6 +74,27 @@ var schemaYAML = typed.YAMLObject(`types:
   scalar: string
 - name: com.github.streamgateway.streamgateway.api.v1alpha1.ChannelPattern
   scalar: string
+- name: com.github.streamgateway.streamgateway.api.v1alpha1.CircuitBreaker
+  map:
+    fields:
+    - name: failureThreshold
+      type:
+        scalar: numeric
+      default: 5
+    - name: halfOpenProbes
+      type:
+        scalar: numeric
+      default: 3
+    - name: mode
+      type:
+        namedType: com.github.streamgateway.streamgateway.api.v1alpha1.CircuitBreakerMode
+      default: Enabled
+    - name: openDuration
+      type:
+        namedType: com.github.streamgateway.streamgateway.api.v1alpha1.Duration
+      default: 5s
+- name: com.github.streamgateway.streamgateway.api.v1alpha1.CircuitBreakerMode
+  scalar: string
 - name: com.github.streamgateway.streamgateway.api.v1alpha1.Compression
   map:
     fields:
@@ -575,6 +596,10 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: batching
       type:
         namedType: com.github.streamgateway.streamgateway.api.v1alpha1.Batching
+      default: {}
+    - name: circuitBreaker
+      type:
+        namedType: com.github.streamgateway.streamgateway.api.v1alpha1.CircuitBreaker
       default: {}
     - name: compression
       type:

@@ -44,6 +44,10 @@ type StreamGatewaySpecApplyConfiguration struct {
 	// compressed once for all of them, and may refer to the batches before it.
 	// Every field is hot.
 	Compression *CompressionApplyConfiguration `json:"compression,omitempty"`
+	// circuitBreaker says when a log that fails is left alone. Publishes are
+	// then answered 503 at once, with the time to come back; streams go on.
+	// Every field is hot.
+	CircuitBreaker *CircuitBreakerApplyConfiguration `json:"circuitBreaker,omitempty"`
 	// features are flags that browsers receive in their running stream: a
 	// change is pushed as an event, without a reconnect. Names that the gateway
 	// does not know are handed to the page untouched. At most 32. Effect: hot.
@@ -124,6 +128,14 @@ func (b *StreamGatewaySpecApplyConfiguration) WithLimits(value *LimitsApplyConfi
 // If called multiple times, the Compression field is set to the value of the last call.
 func (b *StreamGatewaySpecApplyConfiguration) WithCompression(value *CompressionApplyConfiguration) *StreamGatewaySpecApplyConfiguration {
 	b.Compression = value
+	return b
+}
+
+// WithCircuitBreaker sets the CircuitBreaker field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the CircuitBreaker field is set to the value of the last call.
+func (b *StreamGatewaySpecApplyConfiguration) WithCircuitBreaker(value *CircuitBreakerApplyConfiguration) *StreamGatewaySpecApplyConfiguration {
+	b.CircuitBreaker = value
 	return b
 }
 
