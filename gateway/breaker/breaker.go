@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// Mode of Settings that lets everything through.
+// Disabled as the mode of Settings lets everything through.
 const Disabled = "Disabled"
 
 // Settings is what a breaker runs by.

@@ -18,8 +18,7 @@ func middle() float64 { return 0.5 }
 func call(t *testing.T, b *Breaker, r Result) (retry time.Duration) {
 	t.Helper()
 	p, err := b.Enter()
-	var open *OpenError
-	if errors.As(err, &open) {
+	if open, ok := errors.AsType[*OpenError](err); ok {
 		return open.RetryAfter
 	}
 	if err != nil {

@@ -236,8 +236,7 @@ func (p *Publish) append(w http.ResponseWriter, r *http.Request, who auth.Princi
 
 // outageRetryAfter is what publishers are asked to wait, by what the log says.
 func outageRetryAfter(err error) time.Duration {
-	var outage *OutageError
-	if errors.As(err, &outage) {
+	if outage, ok := errors.AsType[*OutageError](err); ok {
 		return max(outage.RetryAfter, publishRetryAfter)
 	}
 	return publishRetryAfter
