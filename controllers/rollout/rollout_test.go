@@ -144,6 +144,14 @@ func TestDecisionFollowsFromWhatIsSeen(t *testing.T) {
 	}
 }
 
+// A log that fails makes publishes fail under any revision.
+func TestAnOutageOfTheLogIsNoFaultOfARevision(t *testing.T) {
+	b := rollout.Judge(&fleet.Summary{Offered: 1000, ErrorPercent: 50, BrokerDown: []string{"pod-a"}}, rollout.DefaultThresholds())
+	if b == nil || b.Reason != rollout.ReasonBrokerUnavailable || b.Metric != "" {
+		t.Errorf("got %+v", b)
+	}
+}
+
 func TestThresholdsAreCrossedFromAbove(t *testing.T) {
 	limits := rollout.DefaultThresholds()
 	for reason, c := range map[string]struct{ at, over fleet.Summary }{
