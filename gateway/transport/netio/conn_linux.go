@@ -66,7 +66,7 @@ func (c *conn) TryWrite(b []byte) (n int, blocked bool, err error) {
 	if len(b) == c.left {
 		tail = chunkEnd
 	}
-	took, err := writev(c.fd, head, b, tail)
+	took, err := c.sockets.push(c.fd, head, b, tail)
 	if err != nil {
 		return 0, false, err
 	}
@@ -97,7 +97,7 @@ func (c *conn) TryWrite(b []byte) (n int, blocked bool, err error) {
 func (c *conn) Close() {
 	whole := false
 	if c.left == 0 {
-		took, err := writev(c.fd, c.owed, []byte(lastWord), "")
+		took, err := c.sockets.push(c.fd, c.owed, []byte(lastWord), "")
 		whole = err == nil && took == len(c.owed)+len(lastWord)
 	}
 	c.sockets.finish(c, whole)
@@ -108,10 +108,36 @@ func (c *conn) watch(op int, events uint32) error {
 	return unix.EpollCtl(c.sockets.fd, op, c.fd, &unix.EpollEvent{Events: events, Fd: int32(c.fd), Pad: int32(c.generation)})
 }
 
-// writev writes three pieces with one system call, body at least one byte. It
-// tells how many bytes were taken, 0 when the socket is full. The scheduler is
-// not told of the call: the descriptor does not block, and telling costs as
-// much as a third of the call.
+// push writes three pieces with one system call, body at least one byte. It
+// tells how many bytes were taken, 0 when the socket is full. Small ones are
+// laid side by side first: that costs a tenth of what the kernel takes to find
+// three pieces by a file instead of one by a socket.
+func (p *Sockets) push(fd int, head, body []byte, tail string) (int, error) {
+	if len(head)+len(body)+len(tail) > sideBySide {
+		return writev(fd, head, body, tail)
+	}
+	room := p.rooms.Get().(*[sideBySide]byte)
+	b := append(room[:0], head...)
+	b = append(b, body...)
+	b = append(b, tail...)
+	took, err := send(fd, b)
+	p.rooms.Put(room)
+	return took, err
+}
+
+// sideBySide is up to how many bytes are copied before they are written.
+const sideBySide = 8 << 10
+
+// send writes b, at least one byte. The scheduler is not told of the call: the
+// descriptor does not block, and telling costs as much as a third of the call.
+func send(fd int, b []byte) (int, error) {
+	return result(func() (uintptr, uintptr, syscall.Errno) {
+		return syscall.RawSyscall6(unix.SYS_SENDTO, uintptr(fd), uintptr(unsafe.Pointer(&b[0])), uintptr(len(b)),
+			unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL, 0, 0)
+	})
+}
+
+// writev is send for three pieces.
 func writev(fd int, head, body []byte, tail string) (int, error) {
 	var pieces [3]unix.Iovec
 	n := 0
@@ -128,8 +154,15 @@ func writev(fd int, head, body []byte, tail string) (int, error) {
 		pieces[n].SetLen(len(tail))
 		n++
 	}
+	return result(func() (uintptr, uintptr, syscall.Errno) {
+		return syscall.RawSyscall(syscall.SYS_WRITEV, uintptr(fd), uintptr(unsafe.Pointer(&pieces)), uintptr(n))
+	})
+}
+
+// result is what a call that writes says in the end.
+func result(call func() (uintptr, uintptr, syscall.Errno)) (int, error) {
 	for {
-		took, _, errno := syscall.RawSyscall(syscall.SYS_WRITEV, uintptr(fd), uintptr(unsafe.Pointer(&pieces)), uintptr(n))
+		took, _, errno := call()
 		switch errno {
 		case 0:
 			return int(took), nil

@@ -33,6 +33,7 @@ type Sockets struct {
 	raw   syscall.RawConn
 	fd    int // of epoll
 	done  chan struct{}
+	rooms sync.Pool // of *[sideBySide]byte, while bytes are handed to the kernel
 
 	// mu guards the table and the fields of conn that say so. No lock is taken
 	// under it, and nothing under it blocks.
@@ -53,6 +54,7 @@ func NewSockets() (*Sockets, error) {
 		return nil, fmt.Errorf("making an epoll descriptor: %w", err)
 	}
 	p := &Sockets{epoll: os.NewFile(uintptr(fd), "epoll"), fd: fd, done: make(chan struct{})}
+	p.rooms.New = func() any { return new([sideBySide]byte) }
 	if p.raw, err = p.epoll.SyscallConn(); err != nil {
 		return nil, fmt.Errorf("watching an epoll descriptor: %w", err)
 	}
