@@ -13,6 +13,11 @@ type Limits struct {
 	// +optional
 	MaxEventBytes *resource.Quantity `json:"maxEventBytes,omitempty"`
 
+	// publish is how fast events may come.
+	// +kubebuilder:default={}
+	// +optional
+	Publish *PublishLimits `json:"publish,omitempty"`
+
 	// delivery is how fast one stream gets live events.
 	// +kubebuilder:default={}
 	// +optional
@@ -22,6 +27,40 @@ type Limits struct {
 	// +kubebuilder:default={}
 	// +optional
 	Connect *ConnectLimits `json:"connect,omitempty"`
+}
+
+// PublishLimits are token buckets for events. A request above is refused whole
+// with 429 and told when to come again. Each pod counts for itself.
+type PublishLimits struct {
+	// perPublisherEventsPerSecond is how many events per second one publisher,
+	// such as a service account, may send on the long run. Default 200; 1 to
+	// 1000000. Effect: hot, for new requests.
+	// +streamgateway:class=hot
+	// +kubebuilder:default=200
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=1000000
+	// +optional
+	PerPublisherEventsPerSecond int32 `json:"perPublisherEventsPerSecond,omitempty"`
+
+	// burst is how many events one publisher may send at once after a quiet
+	// time. Default 1000; 1 to 2000000, and at least
+	// perPublisherEventsPerSecond. Effect: hot, for new requests.
+	// +streamgateway:class=hot
+	// +kubebuilder:default=1000
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=2000000
+	// +optional
+	Burst int32 `json:"burst,omitempty"`
+
+	// perTenantEventsPerSecond is how many events per second all publishers of a
+	// tenant may send to one pod; publishers known to Kubernetes are of one
+	// tenant. Default 5000; 1 to 1000000. Effect: hot, for new requests.
+	// +streamgateway:class=hot
+	// +kubebuilder:default=5000
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=1000000
+	// +optional
+	PerTenantEventsPerSecond int32 `json:"perTenantEventsPerSecond,omitempty"`
 }
 
 // DeliveryLimits bounds how fast one stream gets live events, with a burst of

@@ -90,6 +90,10 @@ func TestRulesRefuseContradictionsOnTheFieldToChange(t *testing.T) {
 			fields{"batching.maxBytes": "63Ki"},
 			"spec.limits.maxEventBytes", "limits.maxEventBytes must not exceed batching.maxBytes",
 		},
+		"a burst of events below one second's": {
+			fields{"limits.publish.burst": int64(199)},
+			"spec.limits.publish.burst", "limits.publish: burst must be at least perPublisherEventsPerSecond",
+		},
 		"a burst of streams below one second's": {
 			fields{"limits.connect.burst": int64(1999)},
 			"spec.limits.connect.burst", "limits.connect: burst must be at least perSecond",

@@ -79,6 +79,7 @@ type StreamGatewayList struct {
 // +kubebuilder:validation:XValidation:rule="self.replay.mode == 'Disabled' || duration(self.replay.ttl) >= duration('40s')",fieldPath=".replay.ttl",message="replay.ttl must be at least 40s (a drain takes 30s and spreads reconnects over 10s), or clients moved by a drain would lose events"
 // +kubebuilder:validation:XValidation:rule="self.connections.maxPatterns <= self.connections.maxSubscriptions",fieldPath=".connections.maxPatterns",message="connections.maxPatterns must not exceed connections.maxSubscriptions"
 // +kubebuilder:validation:XValidation:rule="quantity(string(self.limits.maxEventBytes)).compareTo(quantity(string(self.batching.maxBytes))) <= 0",fieldPath=".limits.maxEventBytes",message="limits.maxEventBytes must not exceed batching.maxBytes"
+// +kubebuilder:validation:XValidation:rule="self.limits.publish.burst >= self.limits.publish.perPublisherEventsPerSecond",fieldPath=".limits.publish.burst",message="limits.publish: burst must be at least perPublisherEventsPerSecond"
 // +kubebuilder:validation:XValidation:rule="self.limits.connect.burst >= self.limits.connect.perSecond",fieldPath=".limits.connect.burst",message="limits.connect: burst must be at least perSecond"
 type StreamGatewaySpec struct {
 	// gateway says which image the pods run, how many pods there are and what

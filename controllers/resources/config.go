@@ -32,13 +32,7 @@ func Hot(spec *v1alpha1.StreamGatewaySpec) (config.Hot, error) {
 		MaxBytes: quantity(spec.Replay.MaxBytes),
 	}
 	hot.Connections = connections(spec.Connections, &d)
-	hot.Limits = config.Limits{
-		MaxEventBytes: quantity(spec.Limits.MaxEventBytes),
-		Delivery: config.Delivery{
-			EventsPerSecond: int(spec.Limits.Delivery.EventsPerSecond), BytesPerSecond: quantity(spec.Limits.Delivery.BytesPerSecond),
-		},
-		Connect: config.Connect{PerSecond: int(spec.Limits.Connect.PerSecond), Burst: int(spec.Limits.Connect.Burst)},
-	}
+	hot.Limits = limits(spec.Limits)
 	hot.Compression = compression(spec.Compression)
 	hot.CircuitBreaker = config.CircuitBreaker{
 		Mode:             string(spec.CircuitBreaker.Mode),
@@ -65,6 +59,18 @@ func connections(c *v1alpha1.Connections, d *durations) config.Connections {
 		LongPollTimeout:    d.parse("connections.longPollTimeout", c.LongPollTimeout),
 		Retry:              d.parse("connections.retry", c.Retry),
 		RetryJitterPercent: number(c.RetryJitterPercent),
+	}
+}
+
+func limits(l *v1alpha1.Limits) config.Limits {
+	return config.Limits{
+		MaxEventBytes: quantity(l.MaxEventBytes),
+		Publish: config.Publish{
+			PerPublisherEventsPerSecond: int(l.Publish.PerPublisherEventsPerSecond), Burst: int(l.Publish.Burst),
+			PerTenantEventsPerSecond: int(l.Publish.PerTenantEventsPerSecond),
+		},
+		Delivery: config.Delivery{EventsPerSecond: int(l.Delivery.EventsPerSecond), BytesPerSecond: quantity(l.Delivery.BytesPerSecond)},
+		Connect:  config.Connect{PerSecond: int(l.Connect.PerSecond), Burst: int(l.Connect.Burst)},
 	}
 }
 

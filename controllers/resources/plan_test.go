@@ -84,6 +84,8 @@ func section(sg *v1alpha1.StreamGateway, name string) reflect.Value {
 		return reflect.ValueOf(sg.Spec.Rollout.Analysis).Elem()
 	case "Thresholds":
 		return reflect.ValueOf(sg.Spec.Rollout.Analysis.Thresholds).Elem()
+	case "PublishLimits":
+		return reflect.ValueOf(sg.Spec.Limits.Publish).Elem()
 	}
 	return reflect.ValueOf(&sg.Spec).Elem().FieldByName(name).Elem()
 }
@@ -201,6 +203,8 @@ func group(hot config.Hot, name string) reflect.Value {
 		return reflect.ValueOf(hot.Limits.Connect)
 	case "DeliveryLimits":
 		return reflect.ValueOf(hot.Limits.Delivery)
+	case "PublishLimits":
+		return reflect.ValueOf(hot.Limits.Publish)
 	}
 	return reflect.ValueOf(hot).FieldByName(name)
 }

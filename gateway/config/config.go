@@ -58,8 +58,10 @@ func Default() (Cold, Hot) {
 		},
 		Compression: Compression{Mode: Auto, Level: LevelFastest, MinBytes: 256},
 		Limits: Limits{
-			MaxEventBytes: 64 << 10, Delivery: Delivery{EventsPerSecond: 2000, BytesPerSecond: 4 << 20},
-			Connect: Connect{PerSecond: 2000, Burst: 10000},
+			MaxEventBytes: 64 << 10,
+			Publish:       Publish{PerPublisherEventsPerSecond: 200, Burst: 1000, PerTenantEventsPerSecond: 5000},
+			Delivery:      Delivery{EventsPerSecond: 2000, BytesPerSecond: 4 << 20},
+			Connect:       Connect{PerSecond: 2000, Burst: 10000},
 		},
 		Observability:  Observability{LogLevel: LogInfo, AccessLog: Disabled},
 		Publishers:     Publishers{Mode: ModeKubernetes, Audiences: []string{"streamgateway.io"}, CacheTTL: 10 * time.Second},

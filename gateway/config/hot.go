@@ -67,8 +67,17 @@ type Connections struct {
 // Limits bounds what publishers and new streams may ask of one pod.
 type Limits struct {
 	MaxEventBytes int64    `json:"maxEventBytes"` // bytes of one event's data
+	Publish       Publish  `json:"publish"`
 	Delivery      Delivery `json:"delivery"`
 	Connect       Connect  `json:"connect"`
+}
+
+// Publish bounds how fast events come, as token buckets. Publishers without a
+// name are not counted.
+type Publish struct {
+	PerPublisherEventsPerSecond int `json:"perPublisherEventsPerSecond"` // events; 0 = not limited
+	Burst                       int `json:"burst"`                       // events of one publisher at once
+	PerTenantEventsPerSecond    int `json:"perTenantEventsPerSecond"`    // events per pod; 0 = not limited
 }
 
 // Delivery is how fast one stream gets live events, each with a burst of one

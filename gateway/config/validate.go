@@ -131,6 +131,9 @@ func (c *check) connections(path string, n Connections) {
 
 func (c *check) limits(path string, l Limits) {
 	within(c, path+"maxEventBytes", l.MaxEventBytes, 1, maxEventBytes, "bytes of one event's data; 65536 is the default")
+	within(c, path+"publish.perPublisherEventsPerSecond", l.Publish.PerPublisherEventsPerSecond, 0, 100_000_000, "events of one publisher; 200 is the default, 0 does not limit")
+	within(c, path+"publish.burst", l.Publish.Burst, 1, 100_000_000, "events of one publisher at once; 1000 is the default")
+	within(c, path+"publish.perTenantEventsPerSecond", l.Publish.PerTenantEventsPerSecond, 0, 100_000_000, "events of all publishers; 5000 is the default, 0 does not limit")
 	within(c, path+"delivery.eventsPerSecond", l.Delivery.EventsPerSecond, 0, 100_000_000, "events of one stream; 2000 is the default, 0 does not limit")
 	within(c, path+"delivery.bytesPerSecond", l.Delivery.BytesPerSecond, 0, maxReplayBytes, "bytes of one stream; 4194304 is the default, 0 does not limit")
 	within(c, path+"connect.perSecond", l.Connect.PerSecond, 1, maxConnections, "new streams; 2000 is the default")

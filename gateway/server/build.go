@@ -146,8 +146,8 @@ func (s *Server) take(d config.Document) {
 	s.publisher.Tune(auth.Publishers(hot.Publishers))
 	s.streams.Tune(hot.Connections.MaxPerPod, hot.Connections.MaxPerAddress)
 	s.streams.TuneConnect(limit.Connect(hot.Limits.Connect))
-	s.publish.Tune(hot.Limits.MaxEventBytes)
 	s.guard.breaker.Tune(breaker.Settings(hot.CircuitBreaker))
+	s.publish.Tune(hot.Limits.MaxEventBytes, transport.PublishLimits(hot.Limits.Publish))
 	s.sse.Tune(transport.Connections(hot.Connections))
 	s.tuneLog(hot.Observability)
 	if flags != s.flags.Load() {

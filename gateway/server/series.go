@@ -46,6 +46,7 @@ func (w writer) streams(stats engine.Stats, s *Server) {
 	const rejected = "Streams and polls refused."
 	w.counter("sg_connections_rejected_total", rejected, refused.Streams, "reason", "limit")
 	w.counter("sg_connections_rejected_total", rejected, refused.Rate, "reason", "rate")
+	w.counter(limited, limitedHelp, refused.Rate, "limit", "connect")
 	w.counter("sg_connections_rejected_total", rejected, refused.Memory, "reason", "memory")
 	w.counter("sg_connections_rejected_total", rejected, s.gate.Refused(), "reason", "handshakes")
 	w.counters("sg_sessions_patched_total", "Changes of the subscriptions of running streams.", "result", s.sessions.Patched(),
@@ -56,11 +57,14 @@ func (w writer) streams(stats engine.Stats, s *Server) {
 	w.gauge("sg_channels", "Channels that the log knows.", float64(stats.Ring.Channels))
 }
 
+const limited, limitedHelp = "sg_rate_limited_total", "Times that a rate held something back or refused it."
+
 func (w writer) events(stats engine.Stats, s *Server) {
 	published := s.publish.Counts()
 	w.counter("sg_events_published_total", "Events appended.", published.Events, "durability", s.info.Durability.String())
 	w.counters("sg_publish_rejected_total", "Publish requests refused, by the kind of the problem.", "reason", s.publish.Refused(),
 		transport.KindUnauthenticated, transport.KindChannelDenied, transport.KindInvalidEvent, transport.KindOverload, transport.KindBrokerUnavailable)
+	w.counter(limited, limitedHelp, s.publish.RateLimited(), "limit", "publish")
 	w.counter("sg_publish_duplicates_total", "Events that the log had already.", published.Duplicates)
 	w.counter("sg_events_delivered_total", "Deliveries: one event to one stream.", stats.Events.Delivered)
 	w.counter("sg_events_delivery_failed_total", "Deliveries that were under way when their stream broke.", stats.Events.Failed)
@@ -128,6 +132,7 @@ func (w writer) slow(s fanout.SlowStats) {
 	w.gauge("sg_slow_connections", "Streams over half of a queue limit.", float64(s.Now))
 	w.counter("sg_slow_detected_total", "Times that a stream went over half of a queue limit.", s.Detected)
 	w.counters("sg_gaps_total", "Gap notices.", "reason", s.GapsBy, wire.GapSlow, wire.GapRate, wire.GapConflate)
+	w.counter(limited, limitedHelp, s.Held, "limit", "delivery")
 	w.histogram("sg_lag_events", "Events that a stream was behind when a batch found its socket busy.", s.Lags[:], float64(s.LagsSum), sizeBounds())
 }
 

@@ -31,6 +31,7 @@ const (
 	KindIdempotencyMismatch   = "idempotency-mismatch"
 	KindTooManySubscriptions  = "too-many-subscriptions"
 	KindConnectionLimit       = "connection-limit"
+	KindRateLimited           = "rate-limited"
 	KindOverload              = "overload"
 	KindDraining              = "draining"
 	KindBrokerUnavailable     = "broker-unavailable"
@@ -176,6 +177,8 @@ func problemTitle(kind string) string {
 		return "Same key, other payload"
 	case KindTooManySubscriptions:
 		return "Too many subscriptions"
+	case KindRateLimited:
+		return "Too many requests"
 	case KindConnectionLimit:
 		return "Too many connections"
 	case KindOverload:

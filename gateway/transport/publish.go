@@ -14,6 +14,7 @@ import (
 	"github.com/streamgateway/streamgateway/gateway/auth"
 	"github.com/streamgateway/streamgateway/gateway/engine/wire"
 	"github.com/streamgateway/streamgateway/gateway/engine/wire/decode"
+	"github.com/streamgateway/streamgateway/gateway/limit"
 )
 
 // Log is where published events go.
@@ -92,6 +93,8 @@ type Publish struct {
 	inFlight atomic.Int64
 	// maxEventBytes bounds the data of one event.
 	maxEventBytes atomic.Int64
+	limits        atomic.Pointer[PublishLimits]
+	rates         *limit.Buckets
 	quiet         atomic.Int64 // Unix second of the last complaint: an outage meets every request
 }
 
@@ -111,14 +114,17 @@ type publishCounters struct {
 // NewPublish makes the handler. took is told how long each successful append
 // lasted; it must be quick and safe for concurrent use.
 func NewPublish(a Authenticator, l Log, logger *slog.Logger, took func(time.Duration)) *Publish {
-	p := &Publish{auth: a, log: l, logger: logger, origin: http.NewCrossOriginProtection(), took: took}
-	p.Tune(decode.MaxEventBytes)
+	p := &Publish{auth: a, log: l, logger: logger, origin: http.NewCrossOriginProtection(), took: took, rates: limit.NewBuckets()}
+	p.Tune(decode.MaxEventBytes, PublishLimits{})
 	return p
 }
 
-// Tune takes over the bound on the data of one event, in bytes, for requests
-// from now on.
-func (p *Publish) Tune(maxEventBytes int64) { p.maxEventBytes.Store(maxEventBytes) }
+// Tune takes over the bound on the data of one event, in bytes, and the rates,
+// for requests from now on.
+func (p *Publish) Tune(maxEventBytes int64, l PublishLimits) {
+	p.maxEventBytes.Store(maxEventBytes)
+	p.limits.Store(&l)
+}
 
 // Counts returns the counters.
 func (p *Publish) Counts() PublishCounts {
@@ -167,7 +173,9 @@ func (p *Publish) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		p.refuseEvents(w, r, err, request.MaxEventBytes)
 		return
 	}
-	p.append(w, r, who, events, require)
+	if p.pace(w, r, who, len(events)) {
+		p.append(w, r, who, events, require)
+	}
 }
 
 // admit answers the request itself when it may not publish.

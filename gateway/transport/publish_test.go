@@ -366,11 +366,11 @@ func TestTheBoundOnEventsIsHot(t *testing.T) {
 		res, body := ask(t, routes.Handler(), "POST", Base+"/channels/a/events", strings.Repeat("x", bytes), "Content-Type", "text/plain")
 		return res.StatusCode, body
 	}
-	p.Tune(100)
+	p.Tune(100, PublishLimits{})
 	if status, body := post(101); status != 413 || !strings.Contains(body, `"limit":{"name":"event-bytes","value":100,"scope":"event"}`) {
 		t.Errorf("over the bound: %d %s", status, body)
 	}
-	p.Tune(1 << 20)
+	p.Tune(1<<20, PublishLimits{})
 	if status, body := post(1 << 20); status != 200 {
 		t.Errorf("a mebibyte: %d %s", status, body)
 	}

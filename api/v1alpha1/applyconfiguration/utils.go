@@ -54,6 +54,8 @@ func ForKind(kind schema.GroupVersionKind) interface{} {
 		return &apiv1alpha1.ObservabilityApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("PodsStatus"):
 		return &apiv1alpha1.PodsStatusApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("PublishLimits"):
+		return &apiv1alpha1.PublishLimitsApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("Queue"):
 		return &apiv1alpha1.QueueApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("Replay"):

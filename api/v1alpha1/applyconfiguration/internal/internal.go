@@ -313,6 +313,10 @@ var schemaYAML = typed.YAMLObject(`types:
       type:
         namedType: io.k8s.apimachinery.pkg.api.resource.Quantity
       default: 64Ki
+    - name: publish
+      type:
+        namedType: com.github.streamgateway.streamgateway.api.v1alpha1.PublishLimits
+      default: {}
 - name: com.github.streamgateway.streamgateway.api.v1alpha1.Listener
   map:
     fields:
@@ -402,6 +406,21 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: updated
       type:
         scalar: numeric
+- name: com.github.streamgateway.streamgateway.api.v1alpha1.PublishLimits
+  map:
+    fields:
+    - name: burst
+      type:
+        scalar: numeric
+      default: 1000
+    - name: perPublisherEventsPerSecond
+      type:
+        scalar: numeric
+      default: 200
+    - name: perTenantEventsPerSecond
+      type:
+        scalar: numeric
+      default: 5000
 - name: com.github.streamgateway.streamgateway.api.v1alpha1.Queue
   map:
     fields:

@@ -17,6 +17,8 @@ type LimitsApplyConfiguration struct {
 	// as 65536, 64Ki or 1Mi. Larger events are refused with 413. Default 64Ki;
 	// 64 to 1Mi, and at most batching.maxBytes. Effect: hot, for new requests.
 	MaxEventBytes *resource.Quantity `json:"maxEventBytes,omitempty"`
+	// publish is how fast events may come.
+	Publish *PublishLimitsApplyConfiguration `json:"publish,omitempty"`
 	// delivery is how fast one stream gets live events.
 	Delivery *DeliveryLimitsApplyConfiguration `json:"delivery,omitempty"`
 	// connect is how fast new streams are let in.
@@ -34,6 +36,14 @@ func Limits() *LimitsApplyConfiguration {
 // If called multiple times, the MaxEventBytes field is set to the value of the last call.
 func (b *LimitsApplyConfiguration) WithMaxEventBytes(value resource.Quantity) *LimitsApplyConfiguration {
 	b.MaxEventBytes = &value
+	return b
+}
+
+// WithPublish sets the Publish field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the Publish field is set to the value of the last call.
+func (b *LimitsApplyConfiguration) WithPublish(value *PublishLimitsApplyConfiguration) *LimitsApplyConfiguration {
+	b.Publish = value
 	return b
 }
 

@@ -1,0 +1,65 @@
+package transport
+
+import (
+	"net/http"
+	"time"
+
+	"github.com/streamgateway/streamgateway/gateway/auth"
+	"github.com/streamgateway/streamgateway/gateway/limit"
+)
+
+// PublishLimits bounds how fast events come. Those of publishers without a name
+// are not counted: a gateway that lets them in is run alone. All publishers are
+// of one tenant. Hot: it acts on the next request.
+type PublishLimits struct {
+	PerPublisherEventsPerSecond int // events of one publisher; 0 = not limited
+	Burst                       int // events of one publisher at once
+	PerTenantEventsPerSecond    int // events of all publishers of a tenant on this pod; 0 = not limited
+}
+
+// publisher is what one publisher may use.
+func (l *PublishLimits) publisher() limit.Rate {
+	return limit.Rate{PerSecond: l.PerPublisherEventsPerSecond, Burst: l.Burst}
+}
+
+// tenant is what all publishers of a tenant may use: at once as much as in a
+// second, or as one of them.
+func (l *PublishLimits) tenant() limit.Rate {
+	return limit.Rate{PerSecond: l.PerTenantEventsPerSecond, Burst: max(l.PerTenantEventsPerSecond, l.Burst)}
+}
+
+// Keys of publishRates begin with whom they count.
+const (
+	ofPublisher = "publisher "
+	ofTenant    = "tenant "
+)
+
+// pace answers the request itself when its events come too fast. Then none of
+// them is counted.
+func (p *Publish) pace(w http.ResponseWriter, r *http.Request, who auth.Principal, events int) bool {
+	if who.Subject == "" {
+		return true
+	}
+	l := p.limits.Load()
+	if wait := p.rates.Take(ofPublisher+who.Subject, events, l.publisher()); wait > 0 {
+		p.tooFast(w, r, wait, int64(l.PerPublisherEventsPerSecond), "publisher")
+		return false
+	}
+	if wait := p.rates.Take(ofTenant, events, l.tenant()); wait > 0 {
+		p.rates.Give(ofPublisher+who.Subject, events)
+		p.tooFast(w, r, wait, int64(l.PerTenantEventsPerSecond), "tenant")
+		return false
+	}
+	return true
+}
+
+func (p *Publish) tooFast(w http.ResponseWriter, r *http.Request, wait time.Duration, value int64, scope string) {
+	p.refuse(w, r, http.StatusTooManyRequests, KindRateLimited, RetryAfter(wait), Limit("publish-rate", value, scope),
+		Detail("events come too fast; nothing was appended: send the same request again later"))
+}
+
+// RateLimited counts requests that came too fast, since the start.
+func (p *Publish) RateLimited() uint64 { return p.rates.Refused() }
+
+// Sweep forgets publishers that sent nothing lately. It is called once a second.
+func (p *Publish) Sweep() { p.rates.Sweep() }
