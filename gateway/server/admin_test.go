@@ -159,7 +159,7 @@ func TestThePageIsThereOnlyInDevelopment(t *testing.T) {
 	if res.StatusCode != 200 || !strings.Contains(string(body), "EventSource") || res.Header.Get("Content-Security-Policy") == "" {
 		t.Errorf("%d %s", res.StatusCode, body)
 	}
-	lines := strings.Split(strings.TrimSpace(Try(main)), "\n")
+	lines := strings.Split(strings.TrimSpace(Try(main, false)), "\n")
 	if len(lines) != 3 || !strings.Contains(lines[0], main+"/v2/realtime/stream?channels=demo") {
 		t.Errorf("%q", lines)
 	}

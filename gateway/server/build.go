@@ -39,6 +39,9 @@ func New(o Options) (*Server, error) {
 	}
 	s := &Server{options: o, cold: cold, log: o.Log, start: time.Now(), histograms: newHistograms(), access: newAccessLog(o.Log),
 		memory: newAccount(findCgroup(os.DirFS("/")))}
+	if err := s.openCertificate(); err != nil {
+		return nil, err
+	}
 	if err := s.openLog(); err != nil {
 		return nil, err
 	}

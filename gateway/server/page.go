@@ -25,8 +25,12 @@ func devPage() http.Handler {
 
 // Try says what to do with a gateway run by hand, as lines for a terminal.
 // main is its port for clients, as host:port.
-func Try(main string) string {
-	base := "http://" + strings.Replace(main, "[::]", "localhost", 1)
+func Try(main string, tls bool) string {
+	scheme := "http://"
+	if tls {
+		scheme = "https://"
+	}
+	base := scheme + strings.Replace(main, "[::]", "localhost", 1)
 	return fmt.Sprintf(`listen:   curl -N '%[1]s/v2/realtime/stream?channels=demo'
 publish:  curl -H 'Content-Type: application/json' -d '{"hello":"world"}' %[1]s/v2/realtime/channels/demo/events
 look:     %[1]s/

@@ -40,8 +40,11 @@ type Options struct {
 	TemplateHash string // names the cold document; "" = cold.json, or the defaults
 	// Listen and Admin overrule the ports of the cold document, as host:port.
 	Listen, Admin string
-	Pod           string // name of this pod, or of the machine
-	Namespace     string // of this pod; only with Cluster
+	// TLSCert and TLSKey are PEM files, read again when they change; "" = the
+	// port for clients speaks without TLS.
+	TLSCert, TLSKey string
+	Pod             string // name of this pod, or of the machine
+	Namespace       string // of this pod; only with Cluster
 	// GenericTransport leaves every stream to net/http, as it is anyway for
 	// HTTP/2 and where sockets cannot be taken over.
 	GenericTransport bool
@@ -54,26 +57,27 @@ type Options struct {
 // Server is one gateway. Make it with New, open its ports with Listen, run it
 // with Run.
 type Server struct {
-	options   Options
-	cold      config.Cold
-	log       *slog.Logger
-	start     time.Time
-	events    broker.Log
-	info      broker.Info
-	guard     *guard     // events, as publishers reach it
-	keys      func() int // that the log knows for repeats
-	memory    *account
-	engine    *engine.Engine
-	publisher *auth.Publisher
-	streams   *limit.Streams
-	gate      *limit.Gate
-	sockets   *netio.Sockets // nil = streams are served by net/http
-	publish   *transport.Publish
-	sse       *transport.Streams
-	sessions  *transport.Sessions
-	config    *reloader
-	source    source
-	flags     atomic.Pointer[flagSet]
+	options     Options
+	cold        config.Cold
+	log         *slog.Logger
+	start       time.Time
+	events      broker.Log
+	info        broker.Info
+	guard       *guard     // events, as publishers reach it
+	keys        func() int // that the log knows for repeats
+	memory      *account
+	engine      *engine.Engine
+	publisher   *auth.Publisher
+	streams     *limit.Streams
+	gate        *limit.Gate
+	sockets     *netio.Sockets // nil = streams are served by net/http
+	publish     *transport.Publish
+	sse         *transport.Streams
+	sessions    *transport.Sessions
+	config      *reloader
+	certificate *certificate // nil = no TLS
+	source      source
+	flags       atomic.Pointer[flagSet]
 
 	history    history
 	alive      pulse
@@ -132,6 +136,9 @@ func (s *Server) Run(ctx context.Context) error {
 	s.background.Go(func() { s.access.follow(background) })
 	s.background.Go(func() { s.guard.watch(background, s.log) })
 	s.background.Go(func() { s.source.follow(background, s.config.take) })
+	if s.certificate != nil {
+		s.background.Go(func() { s.certificate.follow(background) })
+	}
 	err := s.awaitLog(ctx)
 	if err == nil {
 		s.serve(failed)
@@ -158,19 +165,24 @@ func (s *Server) serve(failed chan<- error) {
 	s.mainHTTP = &http.Server{
 		Handler: s.routes().Handler(), ErrorLog: quiet,
 		ReadHeaderTimeout: headerTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeaderBytes,
-		Protocols: protocols(), ConnContext: netio.ShortQueue,
+		Protocols: protocols(s.certificate != nil), ConnContext: netio.ShortQueue,
+	}
+	serveClients := s.mainHTTP.Serve
+	if s.certificate != nil {
+		s.mainHTTP.TLSConfig = s.certificate.config()
+		serveClients = func(l net.Listener) error { return s.mainHTTP.ServeTLS(l, "", "") }
 	}
 	s.adminHTTP = &http.Server{
 		Handler: s.adminRoutes(), ErrorLog: quiet,
 		ReadTimeout: headerTimeout, WriteTimeout: adminTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeaderBytes,
 	}
 	for _, port := range []struct {
-		name string
-		http *http.Server
-		on   net.Listener
-	}{{"clients", s.mainHTTP, s.main}, {"admin", s.adminHTTP, s.admin}} {
+		name  string
+		serve func(net.Listener) error
+		on    net.Listener
+	}{{"clients", serveClients, s.main}, {"admin", s.adminHTTP.Serve, s.admin}} {
 		s.background.Go(func() {
-			if err := port.http.Serve(port.on); !errors.Is(err, http.ErrServerClosed) {
+			if err := port.serve(port.on); !errors.Is(err, http.ErrServerClosed) {
 				failed <- fmt.Errorf("serving the port for %s: %w", port.name, err)
 			}
 		})
@@ -182,12 +194,13 @@ func (s *Server) serve(failed chan<- error) {
 		"admin", s.admin.Addr().String(), "epoch", s.info.Epoch)
 }
 
-// protocols lets clients without TLS speak HTTP/2 too: a proxy in front may
+// protocols lets clients speak HTTP/2 with TLS and without: a proxy in front may
 // then carry many streams on one connection.
-func protocols() *http.Protocols {
+func protocols(tls bool) *http.Protocols {
 	p := new(http.Protocols)
 	p.SetHTTP1(true)
-	p.SetUnencryptedHTTP2(true)
+	p.SetHTTP2(tls)
+	p.SetUnencryptedHTTP2(!tls)
 	return p
 }
 

@@ -53,6 +53,8 @@ func parse(args []string) (flags, error) {
 	set.StringVar(&f.Config, "config", "", "folder with hot.json and the cold document, or a hot document alone (`path`); none = defaults")
 	set.StringVar(&f.Listen, "listen", "", "`host:port` for clients (default :8080, with --dev 127.0.0.1:8080)")
 	set.StringVar(&f.Admin, "admin", "", "`host:port` for /status, /metrics, /healthz and /readyz (default :9090, with --dev 127.0.0.1:9090)")
+	set.StringVar(&f.TLSCert, "tls-cert", "", "PEM `file` of the certificate that clients are answered with; read again when it changes")
+	set.StringVar(&f.TLSKey, "tls-key", "", "PEM `file` of its key")
 	set.BoolVar(&f.Cluster, "cluster", false, "watch the ConfigMap and review publishers through the API server; needs --config")
 	set.StringVar(&f.TemplateHash, "template-hash", "", "which cold document to read: cold.`hash`.json")
 	set.StringVar(&f.transport, "transport", transportAuto, "`way` to serve streams: auto takes plain HTTP/1.1 connections over on Linux, generic leaves all to net/http")
@@ -78,6 +80,8 @@ func (f *flags) complete() error {
 		return errors.New("--cluster needs --config, the mounted copy of the ConfigMap")
 	case f.transport != transportAuto && f.transport != transportGeneric:
 		return errors.New("--transport is auto or generic")
+	case (f.TLSCert == "") != (f.TLSKey == ""):
+		return errors.New("--tls-cert and --tls-key go together")
 	case f.check && f.Config == "":
 		return errors.New("--check needs --config")
 	}

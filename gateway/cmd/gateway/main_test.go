@@ -46,6 +46,8 @@ func TestTheCommandExplainsItselfAndRefusesWhatDoesNotFit(t *testing.T) {
 		"two ways to run":               {[]string{"--dev", "--cluster"}, 1, "--dev runs alone"},
 		"a cluster without mount":       {[]string{"--cluster"}, 1, "--cluster needs --config"},
 		"a transport nobody has":        {[]string{"--transport", "pigeon"}, 1, "--transport is auto or generic"},
+		"a certificate without key":     {[]string{"--dev", "--tls-cert", bad}, 1, "--tls-cert and --tls-key go together"},
+		"a certificate that is none":    {[]string{"--dev", "--tls-cert", bad, "--tls-key", bad}, 1, "reading the TLS certificate: "},
 		"a check of nothing":            {[]string{"--check"}, 1, "--check needs --config"},
 		"a check of a bad document":     {[]string{"--check", "--config", bad}, 1, `stable.hot.queue.maxLag: "-1s" is not a duration; write it like 50ms`},
 		"a check of a file not there":   {[]string{"--check", "--config", bad + "x"}, 1, "reading config: "},

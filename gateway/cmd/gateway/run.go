@@ -28,7 +28,7 @@ func run(f flags) error {
 	}
 	if f.Dev {
 		main, _ := gateway.Addresses()
-		fmt.Print(server.Try(main))
+		fmt.Print(server.Try(main, f.TLSCert != ""))
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	context.AfterFunc(ctx, func() {
