@@ -122,3 +122,36 @@ func TestAnIdleStreamIsSmall(t *testing.T) {
 	}
 	runtime.KeepAlive(r)
 }
+
+// BenchmarkWritable gives the cost of the news that a socket has room again,
+// apart from writing to it: for 128 sockets at once, and one by one.
+func BenchmarkWritable(b *testing.B) {
+	r := makeRig(1)
+	defer r.Close()
+	var streams []*engine.Stream
+	for range 128 {
+		s, err := r.Open(engine.Request{Subs: subs(b, "a")})
+		if err != nil {
+			b.Fatal(err)
+		}
+		s.Start(void{})
+		streams = append(streams, s)
+	}
+	perStream := func(b *testing.B) {
+		b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*len(streams)), "ns/socket")
+	}
+	b.Run("AtOnce", func(b *testing.B) {
+		for range b.N {
+			engine.Writable(streams)
+		}
+		perStream(b)
+	})
+	b.Run("OneByOne", func(b *testing.B) {
+		for range b.N {
+			for _, s := range streams {
+				s.Writable()
+			}
+		}
+		perStream(b)
+	})
+}

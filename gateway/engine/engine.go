@@ -211,5 +211,9 @@ func (e *Engine) LogStats() ring.Stats { return e.ring.Stats() }
 // behind; it waits for no loop.
 func (e *Engine) SegmentBytes() int64 { return e.fanout.SegmentBytes() }
 
+// Writable is Stream.Writable of many streams at once, which costs less than
+// one by one.
+func Writable(streams []*Stream) { fanout.Writable(streams) }
+
 // Close ends all streams at once and stops the engine. It is called once.
 func (e *Engine) Close() { e.fanout.Close() }

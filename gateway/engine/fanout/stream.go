@@ -1,6 +1,8 @@
 package fanout
 
 import (
+	"slices"
+
 	"github.com/streamgateway/streamgateway/gateway/engine/deflate"
 	"github.com/streamgateway/streamgateway/gateway/engine/wire"
 )
@@ -146,6 +148,21 @@ func (s *Stream) Start(sink Sink) {
 // Writable says that the sink, which was blocked, took all it was given (or
 // can take more).
 func (s *Stream) Writable() { s.send(input{op: opWritable, stream: s}) }
+
+// Writable is Stream.Writable of many streams at once: each loop runs once for
+// all of its own.
+func Writable(streams []*Stream) {
+	for _, s := range streams {
+		s.loop.post(input{op: opWritable, stream: s})
+	}
+	var ran []*loop
+	for _, s := range streams {
+		if !slices.Contains(ran, s.loop) {
+			ran = append(ran, s.loop)
+			s.loop.run(publisherBudget)
+		}
+	}
+}
 
 // Fail says that writing to the sink failed.
 func (s *Stream) Fail() { s.send(input{op: opFail, stream: s}) }

@@ -163,14 +163,22 @@ func (p *Sockets) wait() {
 		n, _ = unix.EpollWait(int(fd), events, 0) // interrupted: once more
 		return n != 0
 	}
+	var room []*engine.Stream // whose sockets have some again
 	for p.raw.Read(poll) == nil {
 		for i := range max(n, 0) {
-			p.handle(&events[i])
+			if s := p.handle(&events[i]); s != nil {
+				room = append(room, s)
+			}
 		}
+		engine.Writable(room)
+		clear(room) // do not keep closed streams
+		room = room[:0]
 	}
 }
 
-func (p *Sockets) handle(e *unix.EpollEvent) {
+// handle passes on that a client left. It gives the stream whose socket has
+// room again, nil where it is not that.
+func (p *Sockets) handle(e *unix.EpollEvent) *engine.Stream {
 	left := e.Events&(unix.EPOLLRDHUP|unix.EPOLLHUP|unix.EPOLLERR) != 0
 	p.mu.Lock()
 	var c *conn
@@ -179,7 +187,7 @@ func (p *Sockets) handle(e *unix.EpollEvent) {
 	}
 	if c == nil || c.generation != uint32(e.Pad) { // of a connection before
 		p.mu.Unlock()
-		return
+		return nil
 	}
 	c.gone = c.gone || left
 	started, lingers := c.started, c.lingers
@@ -191,8 +199,9 @@ func (p *Sockets) handle(e *unix.EpollEvent) {
 	case left:
 		c.stream.Leave()
 	default:
-		c.stream.Writable()
+		return c.stream
 	}
+	return nil
 }
 
 // finish lets go of a closed stream's connection: after its client's FIN when
