@@ -117,7 +117,8 @@ func (p *Sockets) push(fd int, head, body []byte, tail string) (int, error) {
 		return writev(fd, head, body, tail)
 	}
 	room := p.rooms.Get().(*[sideBySide]byte)
-	b := append(room[:0], head...)
+	b := room[:0]
+	b = append(b, head...)
 	b = append(b, body...)
 	b = append(b, tail...)
 	took, err := send(fd, b)

@@ -21,7 +21,7 @@ func TestPiecesAreOneRun(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer unix.Close(ends[0])
+	defer func() { _ = unix.Close(ends[0]) }() // the test is over
 	got := make([]byte, 4*sideBySide)
 	for _, size := range []int{1, 2, 300, sideBySide - 9, sideBySide - 8, sideBySide - 7, sideBySide, 2 * sideBySide} {
 		for _, head := range []string{"", "2000\r\n"} {
