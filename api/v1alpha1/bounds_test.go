@@ -145,6 +145,8 @@ func TestValuesOfAnotherKindAreRefused(t *testing.T) {
 		"33 annotations":                {fields{"listener.service.annotations": annotations}, "spec.listener.service.annotations", "must have at most 32 items"},
 		"a policy that is none":         {fields{"queue.slowConsumerPolicy": "Drop"}, "spec.queue.slowConsumerPolicy", "Unsupported value"},
 		"a replay mode that is none":    {fields{"replay.mode": "On"}, "spec.replay.mode", "Unsupported value"},
+		"33 disabled features":          {fields{"override.disabledFeatures": many33()}, "spec.override.disabledFeatures", "must have at most 32 items"},
+		"an override of nothing":        {fields{"override": map[string]any{}}, "spec.override", "should have at least 1 properties"},
 		"a rollback mode that is none":  {fields{"rollback.mode": "Never"}, "spec.rollback.mode", "Unsupported value"},
 		"a percent of three decimals":   {fields{"rollout.analysis.thresholds.maxDropPercent": "0.125"}, "spec.rollout.analysis.thresholds.maxDropPercent", "should match"},
 		"a breaker mode that is none":   {fields{"circuitBreaker.mode": "Auto"}, "spec.circuitBreaker.mode", "Unsupported value"},
@@ -159,4 +161,12 @@ func TestValuesOfAnotherKindAreRefused(t *testing.T) {
 			refused(t, try(t, gateway(t, "prices", c.spec)), c.path, c.message)
 		})
 	}
+}
+
+func many33() []any {
+	names := make([]any, 33)
+	for i := range names {
+		names[i] = fmt.Sprintf("f%d", i)
+	}
+	return names
 }

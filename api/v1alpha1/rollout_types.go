@@ -152,6 +152,29 @@ type Rollback struct {
 	HistoryLimit int32 `json:"historyLimit,omitempty"`
 }
 
+// FeatureName is the name of a flag.
+//
+// +kubebuilder:validation:MinLength=1
+// +kubebuilder:validation:MaxLength=63
+// +kubebuilder:validation:Pattern=`^[A-Za-z][A-Za-z0-9._-]*$`
+type FeatureName string
+
+// Override is standing manual control: it belongs to no revision, and no
+// rollback takes it back.
+//
+// +kubebuilder:validation:MinProperties=1
+type Override struct {
+	// disabledFeatures are flags that every pod has Disabled, whatever features
+	// and any rollout say, from milliseconds after the change on. At most 32.
+	// Effect: at once, no pod is touched.
+	// +streamgateway:class=outside
+	// +listType=set
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=32
+	// +optional
+	DisabledFeatures []FeatureName `json:"disabledFeatures,omitempty"`
+}
+
 // ChangeKind is what a revision changed.
 //
 // +kubebuilder:validation:Enum=Hot;Restart

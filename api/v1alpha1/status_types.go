@@ -307,13 +307,15 @@ type MetricsStatus struct {
 
 // FeatureSource says who decided a feature's mode.
 //
-// +kubebuilder:validation:Enum=Spec;Default
+// +kubebuilder:validation:Enum=Spec;Override;Default
 type FeatureSource string
 
 // Values of FeatureSource.
 const (
 	// FeatureSourceSpec is spec.features.
 	FeatureSourceSpec FeatureSource = "Spec"
+	// FeatureSourceOverride is spec.override.disabledFeatures.
+	FeatureSourceOverride FeatureSource = "Override"
 	// FeatureSourceDefault is the gateway's built-in default.
 	FeatureSourceDefault FeatureSource = "Default"
 )
@@ -336,7 +338,7 @@ type FeatureStatus struct {
 	// +optional
 	Percent *int32 `json:"percent,omitempty"`
 
-	// source is who decided: Spec or Default.
+	// source is who decided: Spec, Override or Default.
 	// +optional
 	Source FeatureSource `json:"source,omitempty"`
 }

@@ -172,4 +172,8 @@ type StreamGatewaySpec struct {
 	// +kubebuilder:default={}
 	// +optional
 	Rollback *Rollback `json:"rollback,omitempty"`
+
+	// override is for a person in a hurry: it acts ahead of everything else.
+	// +optional
+	Override *Override `json:"override,omitempty"`
 }

@@ -2,6 +2,7 @@ package resources
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"k8s.io/apimachinery/pkg/api/resource"
@@ -92,6 +93,16 @@ func feature(f v1alpha1.Feature) config.Feature {
 		}
 	}
 	return out
+}
+
+// Disable turns flags off, whatever the config says of them.
+func Disable(hot config.Hot, names []v1alpha1.FeatureName) config.Hot {
+	hot.Features = slices.Clone(hot.Features)
+	for _, name := range names {
+		hot.Features = slices.DeleteFunc(hot.Features, func(f config.Feature) bool { return f.Name == string(name) })
+		hot.Features = append(hot.Features, config.Feature{Name: string(name), Mode: string(v1alpha1.FeatureDisabled)})
+	}
+	return hot
 }
 
 // Cold is the part of a spec that a pod reads once at its start.

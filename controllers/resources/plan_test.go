@@ -80,6 +80,11 @@ func section(sg *v1alpha1.StreamGateway, name string) reflect.Value {
 		return reflect.ValueOf(sg.Spec.Limits.Connect).Elem()
 	case "DeliveryLimits":
 		return reflect.ValueOf(sg.Spec.Limits.Delivery).Elem()
+	case "Override":
+		if sg.Spec.Override == nil {
+			sg.Spec.Override = &v1alpha1.Override{}
+		}
+		return reflect.ValueOf(sg.Spec.Override).Elem()
 	case "Analysis":
 		return reflect.ValueOf(sg.Spec.Rollout.Analysis).Elem()
 	case "Thresholds":
@@ -106,6 +111,8 @@ func alter(t *testing.T, f reflect.Value) {
 		*v = ptr.To(resource.MustParse("1234567"))
 	case *[]v1alpha1.Feature:
 		*v = append(*v, v1alpha1.Feature{Name: "added", Mode: v1alpha1.FeaturePercent, Percent: ptr.To(int32(7)), StickyBy: v1alpha1.StickyBySession})
+	case *[]v1alpha1.FeatureName:
+		*v = append(*v, "added")
 	case *[]v1alpha1.ChannelPattern:
 		*v = append(*v, "added.>")
 	case *[]v1alpha1.SecretReference:

@@ -66,7 +66,7 @@ func withOutside(spec, from *v1alpha1.StreamGatewaySpec) *v1alpha1.StreamGateway
 	out.Gateway.Replicas, out.Gateway.DisruptionBudget = from.Gateway.Replicas, from.Gateway.DisruptionBudget
 	out.Listener.Service = from.Listener.Service
 	out.Observability.StatusInterval = from.Observability.StatusInterval
-	out.Rollout, out.Rollback = from.Rollout, from.Rollback
+	out.Rollout, out.Rollback, out.Override = from.Rollout, from.Rollback, from.Override
 	return out
 }
 

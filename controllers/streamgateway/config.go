@@ -97,6 +97,9 @@ func (s *scope) nextDocument(old config.Document, oldText string) (config.Docume
 // the new ones are ready have the old limit.
 func (s *scope) hot() config.Hot {
 	hot := s.plan.Hot
+	if o := s.sg.Spec.Override; o != nil {
+		hot = resources.Disable(hot, o.DisabledFeatures)
+	}
 	for i := range s.deployments {
 		for _, c := range s.deployments[i].Spec.Template.Spec.Containers {
 			if limit := resources.MemoryLimit(&c.Resources); c.Name == resources.ContainerName && limit > 0 {

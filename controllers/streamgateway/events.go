@@ -2,6 +2,8 @@ package streamgateway
 
 import (
 	"fmt"
+	"slices"
+	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -15,6 +17,7 @@ import (
 // Actions of events: what the operator was about.
 const (
 	actionRollout  = "Rollout"
+	actionOverride = "Override"
 	actionRollback = "Rollback"
 	actionPush     = "Push"
 	actionApply    = "Apply"
@@ -55,6 +58,7 @@ func (r *Reconciler) announce(s *scope, before, after *v1alpha1.StreamGatewaySta
 	if b, a := before.Pods, after.Pods; b != nil && b.Desired != nil && *b.Desired != *a.Desired {
 		r.normal(s, nil, "Scaled", actionApply, "from %d to %d pods", *b.Desired, *a.Desired)
 	}
+	r.announceOverrides(s, before, after)
 	if c := turned(before, after, v1alpha1.ConditionProgrammed, metav1.ConditionFalse); c != nil {
 		switch c.Reason {
 		case v1alpha1.ReasonConfigRejected, v1alpha1.ReasonConfigNotAcked:
@@ -79,6 +83,28 @@ func (r *Reconciler) announce(s *scope, before, after *v1alpha1.StreamGatewaySta
 		r.warning(s, c.Reason, actionObserve, c.Message)
 	}
 	r.announceTrouble(s)
+}
+
+// announceOverrides tells of flags that a person has turned off, or given back.
+func (r *Reconciler) announceOverrides(s *scope, before, after *v1alpha1.StreamGatewayStatus) {
+	overridden := func(status *v1alpha1.StreamGatewayStatus) (names []string) {
+		for _, f := range status.Features {
+			if f.Source == v1alpha1.FeatureSourceOverride {
+				names = append(names, f.Name)
+			}
+		}
+		return names
+	}
+	was, is := overridden(before), overridden(after)
+	without := func(names, others []string) string {
+		return strings.Join(slices.DeleteFunc(slices.Clone(names), func(n string) bool { return slices.Contains(others, n) }), ", ")
+	}
+	if names := without(is, was); names != "" {
+		r.normal(s, nil, "FeatureDisabled", actionOverride, "turned off on every pod by spec.override: %s", names)
+	}
+	if names := without(was, is); names != "" {
+		r.normal(s, nil, "FeatureRestored", actionOverride, "as spec.features says again: %s", names)
+	}
 }
 
 // announceTrouble tells of pods that do not come up, once for each trouble.

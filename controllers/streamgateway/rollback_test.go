@@ -159,3 +159,40 @@ func TestHistoryHasALimitAndKeepsWhatIsGoneBackTo(t *testing.T) {
 		return nil
 	})
 }
+
+func TestFeatureThatAPersonTurnsOffIsOffAheadOfSpecAndRevisions(t *testing.T) {
+	w := newWorld(t)
+	w.operate(builtInImage)
+	w.sample(v1alpha1.StreamGatewaySpec{Features: []v1alpha1.Feature{{Name: "ticker", Mode: v1alpha1.FeatureEnabled}, {Name: "kept", Mode: v1alpha1.FeatureEnabled}}})
+	w.serve(builtInImage)
+	revision := w.gateway().Status.ActiveRevision
+	features := func(want string) {
+		t.Helper()
+		w.eventually(func() error {
+			_, document := w.pushed()
+			pushed := ""
+			for _, f := range document.Stable.Hot.Features {
+				pushed += f.Name + "=" + f.Mode + " "
+			}
+			shown := ""
+			for _, f := range w.gateway().Status.Features {
+				shown += f.Name + "=" + string(f.Mode) + "/" + string(f.Source) + " "
+			}
+			if got := pushed + "| " + shown; got != want {
+				return fmt.Errorf("features are %q, want %q", got, want)
+			}
+			return nil
+		})
+	}
+	features("ticker=Enabled kept=Enabled | ticker=Enabled/Spec kept=Enabled/Spec ")
+	w.patch(`{"spec":{"override":{"disabledFeatures":["ticker","sse"]}}}`)
+	features("kept=Enabled ticker=Disabled sse=Disabled | kept=Enabled/Spec ticker=Disabled/Override sse=Disabled/Override ")
+	w.condition(v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonReady)
+	w.event("Normal", "FeatureDisabled", "ticker")
+	if now := w.gateway().Status; now.DesiredRevision != revision || now.ActiveRevision != revision || len(now.Revisions) != 1 {
+		t.Errorf("an override made a revision: %+v", now.Revisions)
+	}
+	w.patch(`{"spec":{"override":null}}`)
+	features("ticker=Enabled kept=Enabled | ticker=Enabled/Spec kept=Enabled/Spec ")
+	w.event("Normal", "FeatureRestored", "ticker")
+}

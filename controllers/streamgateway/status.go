@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net"
+	"slices"
 	"strconv"
 	"time"
 
@@ -148,9 +149,18 @@ func (s *scope) configStatus() *v1alpha1.ConfigStatus {
 }
 
 func (s *scope) features() []v1alpha1.FeatureStatus {
+	var disabled []v1alpha1.FeatureName
+	if o := s.sg.Spec.Override; o != nil {
+		disabled = o.DisabledFeatures
+	}
 	var out []v1alpha1.FeatureStatus
 	for _, f := range s.sg.Spec.Features {
-		out = append(out, v1alpha1.FeatureStatus{Name: f.Name, Mode: f.Mode, Percent: f.Percent, Source: v1alpha1.FeatureSourceSpec})
+		if !slices.Contains(disabled, v1alpha1.FeatureName(f.Name)) {
+			out = append(out, v1alpha1.FeatureStatus{Name: f.Name, Mode: f.Mode, Percent: f.Percent, Source: v1alpha1.FeatureSourceSpec})
+		}
+	}
+	for _, name := range disabled {
+		out = append(out, v1alpha1.FeatureStatus{Name: string(name), Mode: v1alpha1.FeatureDisabled, Source: v1alpha1.FeatureSourceOverride})
 	}
 	return out
 }

@@ -52,6 +52,8 @@ func ForKind(kind schema.GroupVersionKind) interface{} {
 		return &apiv1alpha1.MetricsStatusApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("Observability"):
 		return &apiv1alpha1.ObservabilityApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("Override"):
+		return &apiv1alpha1.OverrideApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("PodsStatus"):
 		return &apiv1alpha1.PodsStatusApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("PublishLimits"):

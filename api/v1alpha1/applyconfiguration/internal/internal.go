@@ -247,6 +247,8 @@ var schemaYAML = typed.YAMLObject(`types:
         namedType: com.github.streamgateway.streamgateway.api.v1alpha1.StickyBy
 - name: com.github.streamgateway.streamgateway.api.v1alpha1.FeatureMode
   scalar: string
+- name: com.github.streamgateway.streamgateway.api.v1alpha1.FeatureName
+  scalar: string
 - name: com.github.streamgateway.streamgateway.api.v1alpha1.FeatureSource
   scalar: string
 - name: com.github.streamgateway.streamgateway.api.v1alpha1.FeatureStatus
@@ -388,6 +390,15 @@ var schemaYAML = typed.YAMLObject(`types:
       type:
         namedType: com.github.streamgateway.streamgateway.api.v1alpha1.Duration
       default: 30s
+- name: com.github.streamgateway.streamgateway.api.v1alpha1.Override
+  map:
+    fields:
+    - name: disabledFeatures
+      type:
+        list:
+          elementType:
+            namedType: com.github.streamgateway.streamgateway.api.v1alpha1.FeatureName
+          elementRelationship: associative
 - name: com.github.streamgateway.streamgateway.api.v1alpha1.PodsStatus
   map:
     fields:
@@ -652,6 +663,9 @@ var schemaYAML = typed.YAMLObject(`types:
       type:
         namedType: com.github.streamgateway.streamgateway.api.v1alpha1.Observability
       default: {}
+    - name: override
+      type:
+        namedType: com.github.streamgateway.streamgateway.api.v1alpha1.Override
     - name: queue
       type:
         namedType: com.github.streamgateway.streamgateway.api.v1alpha1.Queue

@@ -59,6 +59,8 @@ type StreamGatewaySpecApplyConfiguration struct {
 	Rollout *RolloutApplyConfiguration `json:"rollout,omitempty"`
 	// rollback says when a new revision that turns out bad is taken back.
 	Rollback *RollbackApplyConfiguration `json:"rollback,omitempty"`
+	// override is for a person in a hurry: it acts ahead of everything else.
+	Override *OverrideApplyConfiguration `json:"override,omitempty"`
 }
 
 // StreamGatewaySpecApplyConfiguration constructs a declarative configuration of the StreamGatewaySpec type for use with
@@ -173,5 +175,13 @@ func (b *StreamGatewaySpecApplyConfiguration) WithRollout(value *RolloutApplyCon
 // If called multiple times, the Rollback field is set to the value of the last call.
 func (b *StreamGatewaySpecApplyConfiguration) WithRollback(value *RollbackApplyConfiguration) *StreamGatewaySpecApplyConfiguration {
 	b.Rollback = value
+	return b
+}
+
+// WithOverride sets the Override field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the Override field is set to the value of the last call.
+func (b *StreamGatewaySpecApplyConfiguration) WithOverride(value *OverrideApplyConfiguration) *StreamGatewaySpecApplyConfiguration {
+	b.Override = value
 	return b
 }
