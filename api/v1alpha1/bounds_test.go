@@ -146,7 +146,6 @@ func TestValuesOfAnotherKindAreRefused(t *testing.T) {
 		"a policy that is none":         {fields{"queue.slowConsumerPolicy": "Drop"}, "spec.queue.slowConsumerPolicy", "Unsupported value"},
 		"a replay mode that is none":    {fields{"replay.mode": "On"}, "spec.replay.mode", "Unsupported value"},
 		"33 disabled features":          {fields{"override.disabledFeatures": many33()}, "spec.override.disabledFeatures", "must have at most 32 items"},
-		"an override of nothing":        {fields{"override": map[string]any{}}, "spec.override", "should have at least 1 properties"},
 		"a rollback mode that is none":  {fields{"rollback.mode": "Never"}, "spec.rollback.mode", "Unsupported value"},
 		"a percent of three decimals":   {fields{"rollout.analysis.thresholds.maxDropPercent": "0.125"}, "spec.rollout.analysis.thresholds.maxDropPercent", "should match"},
 		"a breaker mode that is none":   {fields{"circuitBreaker.mode": "Auto"}, "spec.circuitBreaker.mode", "Unsupported value"},

@@ -161,8 +161,6 @@ type FeatureName string
 
 // Override is standing manual control: it belongs to no revision, and no
 // rollback takes it back.
-//
-// +kubebuilder:validation:MinProperties=1
 type Override struct {
 	// disabledFeatures are flags that every pod has Disabled, whatever features
 	// and any rollout say, from milliseconds after the change on. At most 32.
