@@ -34,6 +34,7 @@ func (s *Server) janitor(ctx context.Context) {
 		began := time.Now()
 		s.engine.Evict()
 		s.publish.Sweep()
+		s.sessions.Sweep()
 		s.histograms.cleanup.Observe(time.Since(began).Seconds())
 		s.weigh()
 		if time.Since(s.history.newest()) >= samplePeriod {

@@ -34,7 +34,7 @@ func (s *Server) metrics() transport.Metrics {
 func (s *Server) fillStreams(m *transport.Metrics, stats engine.Stats) {
 	_, peak, rejected := s.streams.Counts()
 	m.RateLimit.Connect, m.RateLimit.Delivery = s.streams.Refused().Rate, stats.Slow.Held
-	m.RateLimit.Publish = s.publish.RateLimited()
+	m.RateLimit.Publish, m.RateLimit.Patch = s.publish.RateLimited(), s.sessions.RateLimited()
 	c := &m.Connections
 	c.Active, c.Peak, c.Total = stats.Connections.Active, peak, stats.Connections.Opened
 	c.Rejected, c.Closed, c.Slow = rejected+s.gate.Refused(), stats.Connections.Closed, stats.Slow.Now

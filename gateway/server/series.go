@@ -47,6 +47,7 @@ func (w writer) streams(stats engine.Stats, s *Server) {
 	w.counter("sg_connections_rejected_total", rejected, refused.Streams, "reason", "limit")
 	w.counter("sg_connections_rejected_total", rejected, refused.Rate, "reason", "rate")
 	w.counter(limited, limitedHelp, refused.Rate, "limit", "connect")
+	w.counter(limited, limitedHelp, s.sessions.RateLimited(), "limit", "patch")
 	w.counter("sg_connections_rejected_total", rejected, refused.Memory, "reason", "memory")
 	w.counter("sg_connections_rejected_total", rejected, s.gate.Refused(), "reason", "handshakes")
 	w.counters("sg_sessions_patched_total", "Changes of the subscriptions of running streams.", "result", s.sessions.Patched(),

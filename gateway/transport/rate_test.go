@@ -1,6 +1,7 @@
 package transport
 
 import (
+	"log/slog"
 	"net/http"
 	"strings"
 	"testing"
@@ -82,4 +83,29 @@ func TestPublishersWithoutANameAreNotCounted(t *testing.T) {
 			t.Fatal(res.StatusCode, body)
 		}
 	}
+}
+
+func TestOneStreamIsChangedFiveTimesASecond(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := NewSessions(nil)
+		h := Routes{Publish: http.NotFoundHandler(), Stream: http.NotFoundHandler(), History: NewHistory(nil), Sessions: s,
+			Log: slog.New(slog.DiscardHandler)}.Handler()
+		patch := func(sid string) (*http.Response, string) { return ask(t, h, "PATCH", Base+"/sessions/"+sid, `{}`, "Content-Type", "application/json") }
+		for range 5 {
+			if res, body := patch("p.1"); res.StatusCode != 400 { // a change of nothing
+				t.Fatal(res.StatusCode, body)
+			}
+		}
+		res, body := patch("p.1")
+		if res.StatusCode != 429 || !strings.Contains(body, `"retryAfterMs":200,"limit":{"name":"patch-rate","value":5,"scope":"session"}`) {
+			t.Errorf("%d %s", res.StatusCode, body)
+		}
+		if res, _ := patch("p.2"); res.StatusCode != 400 {
+			t.Error("another stream is held up")
+		}
+		time.Sleep(200 * time.Millisecond)
+		if res, _ := patch("p.1"); res.StatusCode != 400 || s.RateLimited() != 1 {
+			t.Errorf("%d afterwards, %d refused", res.StatusCode, s.RateLimited())
+		}
+	})
 }

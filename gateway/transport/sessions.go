@@ -7,6 +7,7 @@ import (
 
 	"github.com/streamgateway/streamgateway/gateway/engine"
 	"github.com/streamgateway/streamgateway/gateway/engine/wire"
+	"github.com/streamgateway/streamgateway/gateway/limit"
 )
 
 // Sessions is the handler of /sessions/{sid}: PATCH changes what a running
@@ -14,10 +15,22 @@ import (
 type Sessions struct {
 	engine  *engine.Engine
 	results tally
+	rates   *limit.Buckets // of changes, by session
 }
 
 // NewSessions makes the handler.
-func NewSessions(e *engine.Engine) *Sessions { return &Sessions{engine: e} }
+func NewSessions(e *engine.Engine) *Sessions { return &Sessions{engine: e, rates: limit.NewBuckets()} }
+
+// patchRate is how often one stream may be changed, the same at once: each
+// change is worked on by the loop that serves others, too.
+func patchRate() limit.Rate { return limit.Rate{PerSecond: 5, Burst: 5} }
+
+// RateLimited counts changes that came too fast, since the start.
+func (s *Sessions) RateLimited() uint64 { return s.rates.Refused() }
+
+// Sweep forgets sessions that were not changed lately. It is called once a
+// second.
+func (s *Sessions) Sweep() { s.rates.Sweep() }
 
 // PatchDone is the result of a change that was made, in Patched.
 const PatchDone = "ok"
@@ -37,6 +50,13 @@ type sessionAnswer struct {
 
 // Patch is PATCH /sessions/{sid}.
 func (s *Sessions) Patch(w http.ResponseWriter, r *http.Request) {
+	sid := r.PathValue("sid")
+	if wait := s.rates.Take(sid, 1, patchRate()); wait > 0 {
+		s.results.add(KindRateLimited)
+		Problem(w, r, http.StatusTooManyRequests, KindRateLimited, RetryAfter(wait), Limit("patch-rate", int64(patchRate().PerSecond), "session"),
+			Detail("this stream is changed too often; send several changes as one"))
+		return
+	}
 	body, no := readSmallJSON(w, r)
 	var p engine.Patch
 	if no == nil {
@@ -44,7 +64,6 @@ func (s *Sessions) Patch(w http.ResponseWriter, r *http.Request) {
 	}
 	if no == nil {
 		var patched *engine.Patched
-		sid := r.PathValue("sid")
 		patched, err := s.engine.Patch(sid, p)
 		if err == nil {
 			answer := sessionAnswer{SID: sid, Revision: patched.Revision, Channels: patched.Channels, Effective: patched.Effective.String()}
