@@ -90,7 +90,9 @@ func TestOneStreamIsChangedFiveTimesASecond(t *testing.T) {
 		s := NewSessions(nil)
 		h := Routes{Publish: http.NotFoundHandler(), Stream: http.NotFoundHandler(), History: NewHistory(nil), Sessions: s,
 			Log: slog.New(slog.DiscardHandler)}.Handler()
-		patch := func(sid string) (*http.Response, string) { return ask(t, h, "PATCH", Base+"/sessions/"+sid, `{}`, "Content-Type", "application/json") }
+		patch := func(sid string) (*http.Response, string) {
+			return ask(t, h, "PATCH", Base+"/sessions/"+sid, `{}`, "Content-Type", "application/json")
+		}
 		for range 5 {
 			if res, body := patch("p.1"); res.StatusCode != 400 { // a change of nothing
 				t.Fatal(res.StatusCode, body)
