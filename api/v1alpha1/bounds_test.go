@@ -128,6 +128,11 @@ func TestValuesOfAnotherKindAreRefused(t *testing.T) {
 		spec          fields
 		path, message string
 	}{
+		"a share with three decimals":   {fields{"observability.tracing": map[string]any{"endpoint": "otel:4317", "samplePercent": "0.001"}}, "spec.observability.tracing.samplePercent", "should match"},
+		"an endpoint with a user":       {fields{"observability.tracing": map[string]any{"endpoint": "http://me:pw@otel:4317"}}, "spec.observability.tracing.endpoint", "should match"},
+		"tracing to nowhere":            {fields{"observability.tracing": map[string]any{}}, "spec.observability.tracing.endpoint", "Required value"},
+		"a log level that is none":      {fields{"observability.logLevel": "Trace"}, "spec.observability.logLevel", "Unsupported value"},
+		"an access log as bool":         {fields{"observability.accessLog": "true"}, "spec.observability.accessLog", "Unsupported value"},
 		"days":                          {fields{"replay.ttl": "1d"}, "spec.replay.ttl", "should match"},
 		"a fraction":                    {fields{"batching.window": "1.5s"}, "spec.batching.window", "should match"},
 		"a negative time":               {fields{"batching.window": "-5ms"}, "spec.batching.window", "should match"},

@@ -75,6 +75,19 @@ func TestAFeatureIsEnabledByDefault(t *testing.T) {
 	}
 }
 
+func TestTracingSamplesByDefaultWhatTheGatewayDoes(t *testing.T) {
+	u := gateway(t, "prices", fields{"observability.tracing": map[string]any{"endpoint": "otel:4317"}})
+	if err := try(t, u); err != nil {
+		t.Fatal(err)
+	}
+	observability := u.Object["spec"].(map[string]any)["observability"].(map[string]any)
+	_, hot := config.Default()
+	want := map[string]any{"endpoint": "otel:4317", "samplePercent": fmt.Sprint(hot.Observability.Tracing.SamplePercent)}
+	if diff := cmp.Diff(want, observability["tracing"]); diff != "" {
+		t.Error(diff)
+	}
+}
+
 // TestDefaultsAreThoseOfTheGateway compares, field by field, what the API
 // server fills in with what the gateway takes when nobody tells it anything.
 func TestDefaultsAreThoseOfTheGateway(t *testing.T) {
@@ -110,6 +123,9 @@ func compare(t *testing.T, name string, section, group reflect.Value) (fields in
 	for i := range group.NumField() {
 		field := group.Type().Field(i).Name
 		inSchema := section.FieldByName(field)
+		if group.Field(i).Kind() == reflect.Struct && inSchema.Kind() == reflect.Pointer && inSchema.IsNil() {
+			continue // a section that is absent unless asked for
+		}
 		if group.Field(i).Kind() == reflect.Struct {
 			fields += compare(t, name+"."+field, inSchema.Elem(), group.Field(i))
 			continue

@@ -56,4 +56,30 @@ type Observability struct {
 	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('10s') && duration(self) <= duration('10m')",message="must be between 10s and 10m"
 	// +optional
 	StatusInterval Duration `json:"statusInterval,omitempty"`
+
+	// tracing sends spans of published events to an OpenTelemetry collector:
+	// publish, append, ring, first write. Absent: nothing is traced.
+	// +optional
+	Tracing *Tracing `json:"tracing,omitzero"`
+}
+
+// Tracing sends spans of published events to an OpenTelemetry collector.
+type Tracing struct {
+	// endpoint is the OTLP/gRPC address of the collector: host:port, or
+	// http://host:port, both without TLS, or https://host:port. Required; 1 to
+	// 1024 characters. Effect: restart.
+	// +streamgateway:class=restart
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=1024
+	// +kubebuilder:validation:Pattern=`^(https?://)?([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?/?$`
+	// +required
+	Endpoint string `json:"endpoint,omitempty"`
+
+	// samplePercent is how many of the traces that begin here are sampled. A
+	// publisher that sends a traceparent has decided already; at 0 nothing is
+	// traced at all. Default 1; 0 to 100 with at most two decimals. Effect: hot.
+	// +streamgateway:class=hot
+	// +kubebuilder:default="1"
+	// +optional
+	SamplePercent DecimalPercent `json:"samplePercent,omitempty"`
 }

@@ -3,6 +3,7 @@ package resources
 import (
 	"fmt"
 	"slices"
+	"strconv"
 	"time"
 
 	"k8s.io/apimachinery/pkg/api/resource"
@@ -41,7 +42,9 @@ func Hot(spec *v1alpha1.StreamGatewaySpec) (config.Hot, error) {
 		OpenDuration:     d.parse("circuitBreaker.openDuration", spec.CircuitBreaker.OpenDuration),
 		HalfOpenProbes:   int(spec.CircuitBreaker.HalfOpenProbes),
 	}
-	hot.Observability = config.Observability{LogLevel: string(spec.Observability.LogLevel), AccessLog: string(spec.Observability.AccessLog)}
+	if err := observability(spec.Observability, &hot.Observability); err != nil {
+		return hot, err
+	}
 	for _, f := range spec.Features {
 		hot.Features = append(hot.Features, feature(f))
 	}
@@ -83,6 +86,19 @@ func compression(c *v1alpha1.Compression) config.Compression {
 	return out
 }
 
+func observability(o *v1alpha1.Observability, out *config.Observability) error {
+	out.LogLevel, out.AccessLog = string(o.LogLevel), string(o.AccessLog)
+	if o.Tracing == nil {
+		return nil
+	}
+	percent, err := strconv.ParseFloat(string(o.Tracing.SamplePercent), 64)
+	if err != nil {
+		return fmt.Errorf("reading spec.observability.tracing.samplePercent: %w", err)
+	}
+	out.Tracing.SamplePercent = percent
+	return nil
+}
+
 func feature(f v1alpha1.Feature) config.Feature {
 	out := config.Feature{Name: f.Name, Mode: string(f.Mode)}
 	if f.Mode == v1alpha1.FeaturePercent {
@@ -111,6 +127,9 @@ func Cold(sg *v1alpha1.StreamGateway) config.Cold {
 	cold.Gateway = config.Gateway{Namespace: sg.Namespace, Name: sg.Name}
 	cold.Listener.Port = int(sg.Spec.Listener.Port)
 	cold.Observability.AdminPort = int(sg.Spec.Observability.AdminPort)
+	if tracing := sg.Spec.Observability.Tracing; tracing != nil {
+		cold.Observability.Tracing.Endpoint = tracing.Endpoint
+	}
 	return cold
 }
 

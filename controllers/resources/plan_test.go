@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"reflect"
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -91,6 +92,11 @@ func section(sg *v1alpha1.StreamGateway, name string) reflect.Value {
 		return reflect.ValueOf(sg.Spec.Rollout.Analysis.Thresholds).Elem()
 	case "PublishLimits":
 		return reflect.ValueOf(sg.Spec.Limits.Publish).Elem()
+	case "Tracing":
+		if sg.Spec.Observability.Tracing == nil { // to nowhere is the same as none
+			sg.Spec.Observability.Tracing = &v1alpha1.Tracing{SamplePercent: "1"}
+		}
+		return reflect.ValueOf(sg.Spec.Observability.Tracing).Elem()
 	}
 	return reflect.ValueOf(&sg.Spec).Elem().FieldByName(name).Elem()
 }
@@ -107,6 +113,8 @@ func alter(t *testing.T, f reflect.Value) {
 		*v = "1s7ms"
 	case **intstr.IntOrString:
 		*v = ptr.To(intstr.FromString("0.25"))
+	case *v1alpha1.DecimalPercent:
+		*v = "7.25"
 	case **resource.Quantity:
 		*v = ptr.To(resource.MustParse("1234567"))
 	case *[]v1alpha1.Feature:
@@ -212,6 +220,8 @@ func group(hot config.Hot, name string) reflect.Value {
 		return reflect.ValueOf(hot.Limits.Delivery)
 	case "PublishLimits":
 		return reflect.ValueOf(hot.Limits.Publish)
+	case "Tracing":
+		return reflect.ValueOf(hot.Observability.Tracing)
 	}
 	return reflect.ValueOf(hot).FieldByName(name)
 }
@@ -232,6 +242,9 @@ func translated(f reflect.Value) any {
 		return int(*v)
 	case *resource.Quantity:
 		return v.Value()
+	case v1alpha1.DecimalPercent:
+		percent, _ := strconv.ParseFloat(string(v), 64)
+		return percent
 	case v1alpha1.Duration:
 		d, _ := time.ParseDuration(string(v))
 		return d

@@ -136,6 +136,14 @@ func (w *walk) decode(to reflect.Value, from any, path string) {
 			return
 		}
 		to.SetString(text)
+	case reflect.Float64:
+		n, ok := from.(json.Number)
+		f, err := n.Float64()
+		if !ok || err != nil {
+			w.fault(path, from, "a number")
+			return
+		}
+		to.SetFloat(f)
 	case reflect.Int, reflect.Int64:
 		n, ok := from.(json.Number)
 		whole, err := n.Int64()
@@ -224,7 +232,7 @@ func hasField(t reflect.Type, name string) bool {
 
 func jsonName(f reflect.StructField) (name string, omitEmpty bool) {
 	name, rest, _ := strings.Cut(f.Tag.Get("json"), ",")
-	return name, rest == "omitempty"
+	return name, rest == "omitempty" || rest == "omitzero"
 }
 
 func join(path, name string) string {

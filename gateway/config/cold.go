@@ -24,7 +24,13 @@ type Listener struct {
 
 // Admin is where the operator and scrapers come in.
 type Admin struct {
-	AdminPort int `json:"adminPort"`
+	AdminPort int      `json:"adminPort"`
+	Tracing   Endpoint `json:"tracing,omitzero"`
+}
+
+// Endpoint is where spans go.
+type Endpoint struct {
+	Endpoint string `json:"endpoint,omitempty"` // OTLP/gRPC: host:port or a URL; empty = nothing is traced
 }
 
 // Drain paces the end of a pod, so that clients move on without a storm.

@@ -48,6 +48,8 @@ func fill(v reflect.Value, n *int64) {
 		fill(v.Index(1), n)
 	case reflect.String:
 		v.SetString("value " + strings.Repeat("x", int(*n)))
+	case reflect.Float64:
+		v.SetFloat(float64(*n) + 0.25)
 	default:
 		v.SetInt(*n)
 	}
@@ -132,6 +134,8 @@ func TestValidateSaysFieldValueBoundAndWhatToChange(t *testing.T) {
 		"a batch of nothing":        {func(h *Hot) { h.Batching.MaxEvents = 0 }, "stable.hot.batching.maxEvents: 0 is not between 1 and"},
 		"a queue under one batch":   {func(h *Hot) { h.Queue.MaxBytes = 1 << 10 }, "stable.hot.queue.maxBytes: 1024 is below batching.maxBytes (262144)"},
 		"fewer events than a batch": {func(h *Hot) { h.Queue.MaxEvents = 99 }, "stable.hot.queue.maxEvents: 99 is below batching.maxEvents (100)"},
+		"a share above all":         {func(h *Hot) { h.Observability.Tracing.SamplePercent = 100.5 }, `stable.hot.observability.tracing.samplePercent: 100.5 is not between 0 and 100; 1 samples one trace of a hundred`},
+		"an unknown log level":      {func(h *Hot) { h.Observability.LogLevel = "Trace" }, `stable.hot.observability.logLevel: "Trace" is not known; use one of ["Debug" "Info" "Warn" "Error"]`},
 		"an unknown policy":         {func(h *Hot) { h.Queue.SlowConsumerPolicy = "Panic" }, `stable.hot.queue.slowConsumerPolicy: "Panic" is not known; use one of ["Conflate" "DropWithGap" "Disconnect"]`},
 		"a tiny log":                {func(h *Hot) { h.Replay.MaxBytes = 1 }, "stable.hot.replay.maxBytes: 1 is not between 1048576 and"},
 		"patterns over the total":   {func(h *Hot) { h.Connections.MaxPatterns = 101 }, "stable.hot.connections.maxPatterns: 101 is not between 0 and 100"},
@@ -169,9 +173,10 @@ func TestValidateSaysFieldValueBoundAndWhatToChange(t *testing.T) {
 func TestColdPortsMustDifferAndDrainMustFit(t *testing.T) {
 	cold, _ := Default()
 	cold.Observability.AdminPort = cold.Listener.Port
+	cold.Observability.Tracing.Endpoint = strings.Repeat("e", 1025)
 	cold.Drain.ReconnectSpread = cold.Drain.Timeout + time.Second
 	err := cold.Validate()
-	for _, want := range []string{"observability.adminPort: 8080 is listener.port as well", "drain.reconnectSpread: 31s is not between 0s and 30s"} {
+	for _, want := range []string{"observability.adminPort: 8080 is listener.port as well", "observability.tracing.endpoint: 1025 bytes are more than 1024", "drain.reconnectSpread: 31s is not between 0s and 30s"} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("got %v, want %q", err, want)
 		}

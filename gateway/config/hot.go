@@ -136,8 +136,14 @@ const (
 
 // Observability says what a pod tells of itself in its log.
 type Observability struct {
-	LogLevel  string `json:"logLevel"`  // one of the Log constants
-	AccessLog string `json:"accessLog"` // Enabled or Disabled: one line for each stream that ends
+	LogLevel  string  `json:"logLevel"`  // one of the Log constants
+	AccessLog string  `json:"accessLog"` // Enabled or Disabled: one line for each stream that ends
+	Tracing   Tracing `json:"tracing"`
+}
+
+// Tracing says how much is traced; where to is cold.
+type Tracing struct {
+	SamplePercent float64 `json:"samplePercent"` // of traces that begin here
 }
 
 // What is written to the log: this level and those above.

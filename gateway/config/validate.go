@@ -25,6 +25,9 @@ func (c Cold) Validate() error {
 	v := check{}
 	within(&v, "listener.port", c.Listener.Port, 1, 65535, "use a free port, as a rule 8080")
 	within(&v, "observability.adminPort", c.Observability.AdminPort, 1, 65535, "use a free port, as a rule 9090")
+	if n := len(c.Observability.Tracing.Endpoint); n > maxEndpoint {
+		v.fail("observability.tracing.endpoint", n, fmt.Sprintf("bytes are more than %d", maxEndpoint), "write host:port")
+	}
 	if c.Listener.Port == c.Observability.AdminPort {
 		v.fail("observability.adminPort", c.Observability.AdminPort, "is listener.port as well", "give the admin port a number of its own")
 	}
@@ -66,6 +69,7 @@ const (
 	maxChannel        = 200 // bytes
 	maxSegment        = 64  // bytes
 	maxSegments       = 12
+	maxEndpoint       = 1024 // bytes
 )
 
 func (c *check) hot(path string, h Hot) {
@@ -78,6 +82,9 @@ func (c *check) hot(path string, h Hot) {
 	c.circuitBreaker(path+"circuitBreaker.", h.CircuitBreaker)
 	c.publishers(path+"publishers.", h.Publishers)
 	oneOf(c, path+"observability.logLevel", h.Observability.LogLevel, LogDebug, LogInfo, LogWarn, LogError)
+	if p := h.Observability.Tracing.SamplePercent; !(p >= 0 && p <= 100) {
+		c.fail(path+"observability.tracing.samplePercent", p, "is not between 0 and 100", "1 samples one trace of a hundred")
+	}
 	oneOf(c, path+"observability.accessLog", h.Observability.AccessLog, Enabled, Disabled)
 	c.features(path+"features", h.Features)
 	if h.Batching.Window >= h.Connections.Heartbeat {

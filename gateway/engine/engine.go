@@ -72,6 +72,9 @@ type Options struct {
 	// Ended is told of every stream that is closed; nil = nobody is. It must
 	// not block.
 	Ended func(Ended)
+	// Stored is told of records that are in the log's memory and that no stream
+	// has got yet; nil = nobody is. It must not keep the slice.
+	Stored func([]wire.Record)
 }
 
 // Tuning is all that may change while streams run.
@@ -98,14 +101,16 @@ type Engine struct {
 	fanout *fanout.Fanout
 	epoch  string
 	replay atomic.Bool // whether clients may read what was before they came
+	stored func([]wire.Record)
 }
 
 // New makes an engine that runs until Close.
 func New(o Options, t Tuning) *Engine {
 	log := ring.New(o.Epoch, o.Floor, t.Replay)
 	e := &Engine{
-		ring:  log,
-		epoch: o.Epoch,
+		ring:   log,
+		epoch:  o.Epoch,
+		stored: o.Stored,
 		fanout: fanout.New(fanout.Options{
 			Ring: log, Epoch: o.Epoch, Durability: o.Durability,
 			Loops: o.Loops, Rand: o.Rand, Buckets: o.Buckets, Bucket: o.Bucket, Ended: o.Ended,
@@ -134,6 +139,9 @@ const replayDisabled = "Disabled"
 func (e *Engine) Add(recs []wire.Record) {
 	defer fanout.CrashOnPanic()
 	e.ring.Append(recs)
+	if e.stored != nil {
+		e.stored(recs)
+	}
 	e.fanout.Post()
 }
 
@@ -168,6 +176,12 @@ func (e *Engine) Patch(sid string, p Patch) (*Patched, error) { return e.fanout.
 // Readers counts the streams, and the polls that wait, that get a channel's
 // events. It waits for a turn of every loop.
 func (e *Engine) Readers(channel string) int { return e.fanout.Readers(channel) }
+
+// Watch calls written once, when the first stream's socket has taken the event
+// seq of a channel; never when none does soon. written must not block.
+func (e *Engine) Watch(seq uint64, channel string, written func()) {
+	e.fanout.Watch(seq, channel, written)
+}
 
 // Leave closes the stream of a session; it says no when there is none.
 func (e *Engine) Leave(sid string) bool { return e.fanout.Leave(sid) }

@@ -45,6 +45,9 @@ func New(o Options) (*Server, error) {
 	if err := s.openLog(); err != nil {
 		return nil, err
 	}
+	if err := s.openTracing(); err != nil {
+		return nil, err
+	}
 	_, hot := config.Default()
 	if o.Dev {
 		hot.Publishers.Mode = config.ModeAnonymous
@@ -103,12 +106,17 @@ func (s *Server) connect() (*cluster.Cluster, error) {
 // defaults until the first document comes.
 func (s *Server) makeRooms(hot config.Hot, api *cluster.Cluster) {
 	flags := newFlagSet(nil, 0, hot.Features)
-	s.engine = engine.New(engine.Options{
+	options := engine.Options{
 		Epoch: s.info.Epoch, Floor: s.info.Tail, Durability: s.info.Durability.String(),
 		Buckets: report.Buckets, Bucket: report.Bucket, Ended: s.access.ended,
-	}, tuningOf(hot, flags))
+	}
+	if s.tracing.tracer != nil {
+		options.Stored = s.stored
+	}
+	s.engine = engine.New(options, tuningOf(hot, flags))
 	s.setFlags(flags)
 	s.tuneLog(hot.Observability)
+	s.tuneTracing(hot.Observability)
 	var reviewer auth.Reviewer
 	if api != nil {
 		reviewer = api
@@ -118,9 +126,8 @@ func (s *Server) makeRooms(hot config.Hot, api *cluster.Cluster) {
 	s.gate = limit.NewGate(handshakesPerCore * runtime.GOMAXPROCS(0))
 	s.streams.TuneConnect(limit.Connect(hot.Limits.Connect))
 	s.guard = &guard{s.events, breaker.New(breaker.Settings(hot.CircuitBreaker), mathrand.Float64)}
-	ack := s.histograms.ack.WithLabelValues(brokerKind)
 	s.publish = transport.NewPublish(s.publisher, appender{s.guard, s.info, s.engine}, s.log,
-		func(took time.Duration) { ack.Observe(took.Seconds()) })
+		s.tracing.tracer, s.histograms.acknowledged)
 	s.sessions = transport.NewSessions(s.engine)
 	s.sse = transport.NewStreams(s.engine, s.streams, s.gate, s.sockets, s.options.Pod, transport.Connections(hot.Connections))
 }
@@ -153,6 +160,7 @@ func (s *Server) take(d config.Document) {
 	s.publish.Tune(hot.Limits.MaxEventBytes, transport.PublishLimits(hot.Limits.Publish))
 	s.sse.Tune(transport.Connections(hot.Connections))
 	s.tuneLog(hot.Observability)
+	s.tuneTracing(hot.Observability)
 	if flags != s.flags.Load() {
 		s.setFlags(flags)
 	}

@@ -67,6 +67,7 @@ func translate(err error) error {
 // pump carries records from the log into the engine until ctx ends.
 func (s *Server) pump(ctx context.Context) error {
 	err := s.events.Tail(ctx, s.info.Tail, func(records []wire.Record) error {
+		s.tracing.received = time.Now()
 		s.engine.Add(records)
 		return nil
 	})

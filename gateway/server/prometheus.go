@@ -89,7 +89,7 @@ func (w writer) counters(name, help, label string, values map[string]uint64, kno
 
 // histogram writes counts by bucket; bounds are the upper ones, and counts has
 // one more.
-func (w writer) histogram(name, help string, counts []uint64, sum float64, bounds []float64) {
+func (w writer) histogram(name, help string, counts []uint64, sum float64, bounds []float64, exemplars ...prometheus.Exemplar) {
 	buckets, below := map[float64]uint64{}, uint64(0)
 	for i, n := range counts {
 		below += n
@@ -97,12 +97,16 @@ func (w writer) histogram(name, help string, counts []uint64, sum float64, bound
 			buckets[bounds[i]] = below
 		}
 	}
-	w.out <- prometheus.MustNewConstHistogramWithCreatedTimestamp(describe(name, help, nil), below, sum, buckets, w.since)
+	m := prometheus.MustNewConstHistogramWithCreatedTimestamp(describe(name, help, nil), below, sum, buckets, w.since)
+	if len(exemplars) > 0 {
+		m = prometheus.MustNewMetricWithExemplars(m, exemplars...)
+	}
+	w.out <- m
 }
 
 // latency writes a report.Histogram at every fourth bound: 1 ms, 2 ms, 4 ms and
-// so on up to 16 s. The counts stay exact.
-func (w writer) latency(name, help string, h report.Histogram) {
+// so on up to 16 s. The counts stay exact. newest leads to a trace; nil = none.
+func (w writer) latency(name, help string, h report.Histogram, newest *prometheus.Exemplar) {
 	const first, step, last = 4, 4, 60
 	var counts []uint64
 	var bounds []float64
@@ -116,5 +120,9 @@ func (w writer) latency(name, help string, h report.Histogram) {
 	for i := first + step*len(bounds); i <= last; i += step {
 		counts, bounds, sum = append(counts, sum), append(bounds, report.Bound(i)), 0
 	}
-	w.histogram(name, help, append(counts, sum), h.Sum, bounds)
+	var exemplars []prometheus.Exemplar
+	if newest != nil {
+		exemplars = append(exemplars, *newest)
+	}
+	w.histogram(name, help, append(counts, sum), h.Sum, bounds, exemplars...)
 }

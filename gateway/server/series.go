@@ -70,7 +70,7 @@ func (w writer) events(stats engine.Stats, s *Server) {
 	w.counter("sg_events_delivered_total", "Deliveries: one event to one stream.", stats.Events.Delivered)
 	w.counter("sg_events_delivery_failed_total", "Deliveries that were under way when their stream broke.", stats.Events.Failed)
 	w.counter("sg_events_skipped_total", "Deliveries left out.", stats.Events.Dropped, "reason", "slow")
-	w.latency("sg_publish_to_write_seconds", "Time from an event's arrival in this pod's log to the last byte handed to the socket.", latencyOf(stats))
+	w.latency("sg_publish_to_write_seconds", "Time from an event's arrival in this pod's log to the last byte handed to the socket.", latencyOf(stats), s.tracing.written.Load())
 }
 
 func (w writer) resumes(stats engine.Stats) {
@@ -174,6 +174,8 @@ func (w writer) loops(now, past sample) {
 }
 
 func (w writer) others(s *Server) {
+	spans := s.tracing.tracer.Counts()
+	w.counters("sg_spans_total", "Spans of sampled events.", "result", map[string]uint64{"sent": spans.Sent, "failed": spans.Failed, "full": spans.Full})
 	w.gauge("sg_build_info", "The version that runs.", 1, "version", s.options.Version)
 	for name, on := range s.flags.Load().values() {
 		state := "off"

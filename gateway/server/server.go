@@ -83,6 +83,7 @@ type Server struct {
 	alive      pulse
 	histograms histograms
 	access     *accessLog
+	tracing    tracing
 	draining   atomic.Bool
 
 	main, admin net.Listener
@@ -135,6 +136,7 @@ func (s *Server) Run(ctx context.Context) error {
 	s.background.Go(func() { s.janitor(background) })
 	s.background.Go(func() { s.access.follow(background) })
 	s.background.Go(func() { s.guard.watch(background, s.log) })
+	s.background.Go(func() { s.tracing.tracer.Run(background) })
 	s.background.Go(func() { s.source.follow(background, s.config.take) })
 	if s.certificate != nil {
 		s.background.Go(func() { s.certificate.follow(background) })

@@ -15,6 +15,7 @@ import (
 	"github.com/streamgateway/streamgateway/gateway/engine/wire"
 	"github.com/streamgateway/streamgateway/gateway/engine/wire/decode"
 	"github.com/streamgateway/streamgateway/gateway/limit"
+	"github.com/streamgateway/streamgateway/gateway/trace"
 )
 
 // Log is where published events go.
@@ -86,7 +87,8 @@ type Publish struct {
 	log    Log
 	logger *slog.Logger
 	origin *http.CrossOriginProtection
-	took   func(time.Duration)
+	took   func(time.Duration, wire.Trace)
+	tracer *trace.Tracer
 	counts publishCounters
 	bodies budget
 	// inFlight counts events that the log has not answered yet.
@@ -112,9 +114,10 @@ type publishCounters struct {
 }
 
 // NewPublish makes the handler. took is told how long each successful append
-// lasted; it must be quick and safe for concurrent use.
-func NewPublish(a Authenticator, l Log, logger *slog.Logger, took func(time.Duration)) *Publish {
-	p := &Publish{auth: a, log: l, logger: logger, origin: http.NewCrossOriginProtection(), took: took, rates: limit.NewBuckets()}
+// lasted, and of which trace it is a part, if of any; it must be
+// quick and safe for concurrent use.
+func NewPublish(a Authenticator, l Log, logger *slog.Logger, tracer *trace.Tracer, took func(time.Duration, wire.Trace)) *Publish {
+	p := &Publish{auth: a, log: l, logger: logger, origin: http.NewCrossOriginProtection(), tracer: tracer, took: took, rates: limit.NewBuckets()}
 	p.Tune(decode.MaxEventBytes, PublishLimits{})
 	return p
 }
@@ -138,6 +141,7 @@ func (p *Publish) Refused() map[string]uint64 { return p.counts.kinds.all() }
 // ServeHTTP takes a request from its rights over its body to the ack. Rights
 // come first: nobody without them gets a byte of body read or explained.
 func (p *Publish) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	began := time.Now()
 	who, ok := p.admit(w, r)
 	if !ok {
 		return
@@ -174,7 +178,7 @@ func (p *Publish) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if p.pace(w, r, who, len(events)) {
-		p.append(w, r, who, events, require)
+		p.append(w, r, who, events, require, p.trace(r, events, began))
 	}
 }
 
@@ -208,24 +212,32 @@ func refusalOf(err error) *refusal {
 		RetryAfter(publishRetryAfter), Detail("credentials cannot be checked at the moment")}}
 }
 
-func (p *Publish) append(w http.ResponseWriter, r *http.Request, who auth.Principal, events []wire.Event, require string) {
+func (p *Publish) append(w http.ResponseWriter, r *http.Request, who auth.Principal, events []wire.Event, require string, span *trace.Span) {
 	n := int64(len(events))
 	defer p.inFlight.Add(-n)
 	if p.inFlight.Add(n) > maxInFlight {
+		span.Fail()
+		span.End()
 		p.refuse(w, r, http.StatusServiceUnavailable, KindOverload, RetryAfter(publishRetryAfter),
 			Limit("append-in-flight", maxInFlight, "pod"), Detail("the log does not keep up; repeat the same request with the same keys"))
 		return
 	}
-	start := time.Now()
 	defer p.log.Deliver() // whatever becomes of the answer
+	defer span.End()      // before that: its subscribers are not the publisher's time
+	start, child := time.Now(), span.Child("append")
 	ack, err := p.log.Append(r.Context(), events, require)
+	if err != nil {
+		child.Fail()
+		span.Fail()
+	}
+	child.End()
 	accepted, duplicates, list := results(ack, events)
 	p.counts.events.Add(uint64(accepted - duplicates))
 	p.counts.duplicates.Add(uint64(duplicates))
 	var mismatch *MismatchError
 	switch {
 	case err == nil:
-		p.took(time.Since(start))
+		p.took(time.Since(start), span.Context())
 		writeJSON(w, ackBody{accepted, duplicates, ack.Durability, ack.Copies, list})
 		_ = http.NewResponseController(w).Flush() // the publisher is gone when this fails
 	case errors.Is(err, ErrDurability):

@@ -61,7 +61,7 @@ func (v verdict) Authenticate(*http.Request) (auth.Principal, error) {
 }
 
 func newRoutes(l *scriptedLog, a Authenticator) (Routes, *Publish) {
-	p := NewPublish(a, l, slog.New(slog.DiscardHandler), func(time.Duration) {})
+	p := NewPublish(a, l, slog.New(slog.DiscardHandler), nil, func(time.Duration, wire.Trace) {})
 	return Routes{Publish: p, History: NewHistory(nil), Sessions: NewSessions(nil), Log: slog.New(slog.DiscardHandler), Stream: http.NotFoundHandler(), Metrics: func() Metrics { return Metrics{} }, MetricsAccess: a}, p
 }
 
@@ -246,7 +246,7 @@ func TestAnOutageInTheMiddleTellsTheAcceptedPrefix(t *testing.T) {
 func TestAnOutageDoesNotFloodTheLogAndKeepsTokensOutOfIt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var log bytes.Buffer
-		p := NewPublish(verdict{fmt.Errorf("%w: connection refused", auth.ErrUnavailable)}, &scriptedLog{}, slog.New(slog.NewTextHandler(&log, nil)), func(time.Duration) {})
+		p := NewPublish(verdict{fmt.Errorf("%w: connection refused", auth.ErrUnavailable)}, &scriptedLog{}, slog.New(slog.NewTextHandler(&log, nil)), nil, func(time.Duration, wire.Trace) {})
 		h := Routes{Publish: p, History: NewHistory(nil), Sessions: NewSessions(nil), Log: slog.New(slog.DiscardHandler), Stream: p, Metrics: func() Metrics { return Metrics{} }, MetricsAccess: verdict{}}.Handler()
 		for range 3 {
 			for range 100 {
@@ -389,7 +389,7 @@ func (l waitingLog) Append(context.Context, []wire.Event, string) (Ack, error) {
 
 func TestALogThatDoesNotKeepUpIsToldAtOnce(t *testing.T) {
 	l := waitingLog{make(chan struct{}), make(chan struct{})}
-	p := NewPublish(verdict{}, l, slog.New(slog.DiscardHandler), func(time.Duration) {})
+	p := NewPublish(verdict{}, l, slog.New(slog.DiscardHandler), nil, func(time.Duration, wire.Trace) {})
 	post := func(events int) *httptest.ResponseRecorder {
 		q := httptest.NewRequest(http.MethodPost, Base+"/events", strings.NewReader(strings.Repeat(`{"channel":"a","data":1}`+"\n", events)))
 		q.Header.Set("Content-Type", "application/x-ndjson")

@@ -196,6 +196,9 @@ func (l *loop) landed(s *Stream) {
 	}
 	l.n.delivered += uint64(f.events)
 	s.events += uint64(f.events)
+	if watches := l.f.watches.Load(); watches != nil {
+		l.f.written(s, *watches)
+	}
 	if f.replay {
 		l.n.replayed += uint64(f.events)
 		return

@@ -55,9 +55,12 @@ type Fanout struct {
 	flags  atomic.Pointer[Flags]
 	loops  []*loop
 	stop   chan struct{}
-	told   uint64 // head that the loops have been told of; Post's own
-	late   *time.Timer
-	posted atomic.Bool // late is set
+	// watches are swapped whole; watchMu is held while they are made anew.
+	watches atomic.Pointer[[]*watch]
+	watchMu sync.Mutex
+	told    uint64 // head that the loops have been told of; Post's own
+	late    *time.Timer
+	posted  atomic.Bool // late is set
 	// segments is what loops keep for streams that are behind, in bytes.
 	segments atomic.Int64
 
@@ -170,7 +173,10 @@ func (f *Fanout) Flags(flags Flags) {
 
 // Sweep lets go of memory that is kept for clients in step. It is called once
 // a second.
-func (f *Fanout) Sweep() { f.broadcast(input{op: opSweep}) }
+func (f *Fanout) Sweep() {
+	f.forgetWatches()
+	f.broadcast(input{op: opSweep})
+}
 
 // Drain asks all clients to move and returns when the last stream is closed,
 // after d.Timeout at the latest, or with ctx's error.

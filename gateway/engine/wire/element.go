@@ -54,6 +54,11 @@ func AppendElement(dst []byte, epoch string, r *Record) ([]byte, Layout) {
 		at.TypeLen = len(dst) - start - at.TypeOff
 		dst = append(dst, '"')
 	}
+	if r.Trace.Sampled {
+		dst = append(dst, `,"traceparent":"`...)
+		dst = r.Trace.append(dst)
+		dst = append(dst, '"')
+	}
 	if r.Kind == Binary {
 		dst = append(dst, `,"data64":`...)
 	} else {

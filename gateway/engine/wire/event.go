@@ -26,6 +26,8 @@ type Event struct {
 	// delivered as one event. Key has at most 255 bytes.
 	Coalesce Coalescing
 	Key      string
+	// Trace is sent to subscribers when it is sampled.
+	Trace Trace
 }
 
 // EventID is the id that subscribers and the ack show for the event at c.

@@ -390,6 +390,9 @@ var schemaYAML = typed.YAMLObject(`types:
       type:
         namedType: com.github.streamgateway.streamgateway.api.v1alpha1.Duration
       default: 30s
+    - name: tracing
+      type:
+        namedType: com.github.streamgateway.streamgateway.api.v1alpha1.Tracing
 - name: com.github.streamgateway.streamgateway.api.v1alpha1.Override
   map:
     fields:
@@ -784,6 +787,16 @@ var schemaYAML = typed.YAMLObject(`types:
       type:
         scalar: numeric
       default: 20
+- name: com.github.streamgateway.streamgateway.api.v1alpha1.Tracing
+  map:
+    fields:
+    - name: endpoint
+      type:
+        scalar: string
+    - name: samplePercent
+      type:
+        namedType: com.github.streamgateway.streamgateway.api.v1alpha1.DecimalPercent
+      default: "1"
 - name: com.github.streamgateway.streamgateway.api.v1alpha1.TrafficPolicy
   scalar: string
 - name: com.github.streamgateway.streamgateway.api.v1alpha1.Verdict

@@ -16,7 +16,7 @@ const specVersion = "1.0"
 // cloudEvent gathers the attributes of a CloudEvent while it is read. Other
 // attributes and extensions are not for this gateway and are passed over.
 type cloudEvent struct {
-	specVersion, id, source, typ, channel, contentType, flush, coalesce, key string
+	specVersion, id, source, typ, channel, contentType, flush, coalesce, key, trace string
 
 	hasData, hasData64 bool
 	data               []byte // raw JSON value
@@ -150,6 +150,10 @@ func (ce *cloudEvent) set(name, value []byte) *fault {
 		to = &ce.coalesce
 	case "sgkey":
 		to = &ce.key
+	case "traceparent":
+		// One that is not understood means nothing; it is no fault of the event.
+		ce.trace, _ = stringOf(value)
+		return nil
 	case "sgflush":
 		if b := string(value); b == "true" || b == "false" {
 			ce.flush = b
@@ -187,7 +191,8 @@ func (ce *cloudEvent) event() (wire.Event, *fault) {
 	default:
 		return wire.Event{}, &fault{InvalidEvent, "sgflush must be true or false"}
 	}
-	e := wire.Event{Channel: ce.channel, ID: ce.id, Type: ce.typ, Source: ce.source, Flush: ce.flush == "true"}
+	e := wire.Event{Channel: ce.channel, ID: ce.id, Type: ce.typ, Source: ce.source, Flush: ce.flush == "true",
+		Trace: wire.ParseTrace(ce.trace)}
 	if f := ce.setCoalescing(&e); f != nil {
 		return wire.Event{}, f
 	}
@@ -258,7 +263,7 @@ func binaryEvent(r *Request) (wire.Event, *fault) {
 	}{
 		{"Specversion", &ce.specVersion}, {"Id", &ce.id}, {"Source", &ce.source},
 		{"Type", &ce.typ}, {"Channel", &ce.channel}, {"Sgflush", &ce.flush},
-		{"Sgcoalesce", &ce.coalesce}, {"Sgkey", &ce.key},
+		{"Sgcoalesce", &ce.coalesce}, {"Sgkey", &ce.key}, {"Traceparent", &ce.trace},
 	} {
 		values := r.Header["Ce-"+attribute.name]
 		if len(values) > 1 {

@@ -31,6 +31,9 @@ type ObservabilityApplyConfiguration struct {
 	// sake of its numbers alone; what happens is written at once. Default 30s;
 	// 10s to 10m. Effect: at once, no pod is touched.
 	StatusInterval *apiv1alpha1.Duration `json:"statusInterval,omitempty"`
+	// tracing sends spans of published events to an OpenTelemetry collector:
+	// publish, append, ring, first write. Absent: nothing is traced.
+	Tracing *TracingApplyConfiguration `json:"tracing,omitempty"`
 }
 
 // ObservabilityApplyConfiguration constructs a declarative configuration of the Observability type for use with
@@ -68,5 +71,13 @@ func (b *ObservabilityApplyConfiguration) WithAdminPort(value int32) *Observabil
 // If called multiple times, the StatusInterval field is set to the value of the last call.
 func (b *ObservabilityApplyConfiguration) WithStatusInterval(value apiv1alpha1.Duration) *ObservabilityApplyConfiguration {
 	b.StatusInterval = &value
+	return b
+}
+
+// WithTracing sets the Tracing field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the Tracing field is set to the value of the last call.
+func (b *ObservabilityApplyConfiguration) WithTracing(value *TracingApplyConfiguration) *ObservabilityApplyConfiguration {
+	b.Tracing = value
 	return b
 }
