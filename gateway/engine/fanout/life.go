@@ -144,9 +144,9 @@ func (l *loop) close(s *Stream, reason string) {
 		l.n.slow--
 	}
 	l.timers.clear(&s.timer)
-	l.part(s)
 	s.rest, s.out, s.past, s.gap, s.flight = nil, nil, nil, nil, flight{}
 	s.sink.Close()
+	l.part(s) // a drain is over when nothing is left to close
 }
 
 // part undoes join.
