@@ -60,7 +60,7 @@ type Observability struct {
 	// tracing sends spans of published events to an OpenTelemetry collector:
 	// publish, append, ring, first write. Absent: nothing is traced.
 	// +optional
-	Tracing *Tracing `json:"tracing,omitzero"`
+	Tracing *Tracing `json:"tracing,omitempty"` //nolint:kubeapilinter // a pointer tells absent, which is off, from empty, which is refused
 }
 
 // Tracing sends spans of published events to an OpenTelemetry collector.
