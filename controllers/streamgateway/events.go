@@ -25,8 +25,12 @@ const (
 	actionObserve  = "Observe"
 )
 
-// maxNote is how long the note of an event may be, in bytes.
-const maxNote = 1024
+// maxText is how long the note of an event, or a message in status, may be, in
+// bytes.
+const maxText = 1024
+
+// short keeps a text within maxText.
+func short(text string) string { return text[:min(len(text), maxText)] }
 
 // +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create;patch
 
@@ -43,10 +47,7 @@ func (r *Reconciler) event(s *scope, related client.Object, kind, reason, action
 	if related != nil && related.GetUID() != "" {
 		other = related
 	}
-	if len(note) > maxNote {
-		note = note[:maxNote]
-	}
-	r.Recorder.Eventf(s.sg, other, kind, reason, action, "%s", note)
+	r.Recorder.Eventf(s.sg, other, kind, reason, action, "%s", short(note))
 }
 
 // announce tells of what has changed from one written status to the next, so

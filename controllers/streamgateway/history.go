@@ -64,12 +64,6 @@ func sameTime(a, b *metav1.Time) bool {
 	return a != nil && b != nil && a.Truncate(time.Second).Equal(b.Truncate(time.Second))
 }
 
-// short keeps a message within what status holds.
-func short(message string) string {
-	const most = 1024
-	return message[:min(len(message), most)]
-}
-
 // rolledBack: something else runs than spec asks for.
 func (s *scope) rolledBack() verdict {
 	v := s.revision(s.desired)
