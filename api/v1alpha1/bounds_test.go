@@ -16,7 +16,7 @@ type bound struct {
 
 func bounds() []bound {
 	limit := fields{"gateway.resources.limits.memory": "32Gi"}
-	nodePort := fields{"listener.service.type": "NodePort"}
+	nodePort := fields{"listener.service.type": "NodePort", "auth.subscribers.anonymousChannels": []any{">"}}
 	number := func(path string, lowest, highest int64) bound {
 		return bound{path: path, below: lowest - 1, lowest: lowest, highest: highest, above: highest + 1}
 	}
@@ -77,6 +77,7 @@ func bounds() []bound {
 		number("circuitBreaker.failureThreshold", 1, 1000),
 		between("circuitBreaker.openDuration", "99ms", "100ms", "5m", "5m1ms"),
 		number("circuitBreaker.halfOpenProbes", 1, 100),
+		between("auth.publishers.cacheTTL", nil, "0s", "5m", "5m1ms"),
 		between("compression.minBytes", int64(-1), int64(0), "1Mi", int64(1<<20+1)),
 	}
 }
@@ -154,6 +155,11 @@ func TestValuesOfAnotherKindAreRefused(t *testing.T) {
 		"a rollback mode that is none":  {fields{"rollback.mode": "Never"}, "spec.rollback.mode", "Unsupported value"},
 		"a percent of three decimals":   {fields{"rollout.analysis.thresholds.maxDropPercent": "0.125"}, "spec.rollout.analysis.thresholds.maxDropPercent", "should match"},
 		"a breaker mode that is none":   {fields{"circuitBreaker.mode": "Auto"}, "spec.circuitBreaker.mode", "Unsupported value"},
+		"a publisher mode that is none": {fields{"auth.publishers.mode": "Basic"}, "spec.auth.publishers.mode", "Unsupported value"},
+		"no audience":                   {fields{"auth.publishers.audiences": []any{}}, "spec.auth.publishers.audiences", "should have at least 1 items"},
+		"an empty audience":             {fields{"auth.publishers.audiences": []any{""}}, "spec.auth.publishers.audiences[0]", "should be at least 1 chars long"},
+		"an empty list of channels":     {fields{"auth.subscribers.anonymousChannels": []any{}}, "spec.auth.subscribers.anonymousChannels", "should have at least 1 items"},
+		"a channel that is none":        {fields{"auth.subscribers.anonymousChannels": []any{"a..b"}}, "spec.auth.subscribers.anonymousChannels[0]", "should match"},
 		"33 features":                   {fields{"features": many}, "spec.features", "must have at most 32 items"},
 		"a feature mode that is none":   {feature("mode", "On"), "spec.features[0].mode", "Unsupported value"},
 		"a percent above 100":           {feature("percent", int64(101)), "spec.features[0].percent", "should be less than or equal to 100"},

@@ -46,7 +46,11 @@ func TestAnEmptySpecIsStoredWithEveryDefault(t *testing.T) {
 			"maxPerPod": int64(10000), "maxSubscriptions": int64(100), "maxPatterns": int64(32),
 			"heartbeat": "15s", "writeTimeout": "30s", "maxAge": "2h", "longPollTimeout": "25s", "retry": "3s", "retryJitterPercent": int64(50),
 		},
-		"limits":        map[string]any{"maxEventBytes": "64Ki", "publish": map[string]any{"perPublisherEventsPerSecond": int64(200), "burst": int64(1000), "perTenantEventsPerSecond": int64(5000)}, "delivery": map[string]any{"eventsPerSecond": int64(2000), "bytesPerSecond": "4Mi"}, "connect": map[string]any{"perSecond": int64(2000), "burst": int64(10000)}},
+		"limits": map[string]any{"maxEventBytes": "64Ki", "publish": map[string]any{"perPublisherEventsPerSecond": int64(200), "burst": int64(1000), "perTenantEventsPerSecond": int64(5000)}, "delivery": map[string]any{"eventsPerSecond": int64(2000), "bytesPerSecond": "4Mi"}, "connect": map[string]any{"perSecond": int64(2000), "burst": int64(10000)}},
+		"auth": map[string]any{
+			"subscribers": map[string]any{},
+			"publishers":  map[string]any{"mode": "Kubernetes", "audiences": []any{"streamgateway.io"}, "cacheTTL": "10s"},
+		},
 		"observability": map[string]any{"logLevel": "Info", "accessLog": "Disabled", "adminPort": int64(9090), "statusInterval": "30s"},
 		"compression":   map[string]any{"mode": "Auto", "level": "Fastest", "minBytes": "256"},
 		"rollout": map[string]any{"analysis": map[string]any{
@@ -101,7 +105,7 @@ func TestDefaultsAreThoseOfTheGateway(t *testing.T) {
 	}
 	compared := 0
 	for name, group := range groups(reflect.ValueOf(hot)) {
-		if name == "publishers" || name == "features" { // no section of the spec yet; none by default
+		if name == "features" { // none by default
 			continue
 		}
 		section := reflect.ValueOf(spec).FieldByNameFunc(func(f string) bool { return strings.EqualFold(f, name) })

@@ -62,6 +62,14 @@ func TestRulesRefuseContradictionsOnTheFieldToChange(t *testing.T) {
 			fields{"listener.service.nodePort": int64(30080)},
 			"spec.listener.service.nodePort", "listener.service: nodePort needs type NodePort or LoadBalancer",
 		},
+		"an exposed gateway without a list of open channels": {
+			fields{"listener.service.type": "LoadBalancer"},
+			"spec.auth.subscribers", "auth.subscribers: an exposed gateway, whose service is not of type ClusterIP, needs anonymousChannels (['>'] opens all of them)",
+		},
+		"an exposed gateway that anybody may publish to": {
+			fields{"listener.service.type": "NodePort", "auth.subscribers.anonymousChannels": []any{">"}, "auth.publishers.mode": "Anonymous"},
+			"spec.auth.publishers.mode", "auth.publishers.mode Anonymous is allowed only on a ClusterIP service",
+		},
 		"a window as long as the heartbeat": {
 			fields{"batching.window": "1s", "connections.heartbeat": "1s"},
 			"spec.batching.window", "batching.window must be shorter than connections.heartbeat",
@@ -119,14 +127,15 @@ func TestRulesRefuseContradictionsOnTheFieldToChange(t *testing.T) {
 
 func TestRulesAcceptWhatIsJustInside(t *testing.T) {
 	for name, spec := range map[string]fields{
+		"anonymous publishers within the cluster": {"auth.publishers.mode": "Anonymous"},
 		"no pod":                                   {"gateway.replicas": int64(0)},
 		"a replay buffer of 60% of the limit":      {"replay.maxBytes": "600Mi", "gateway.resources.limits.memory": "1000Mi"},
 		"no memory limit and a large buffer":       {"replay.maxBytes": "16Gi", "gateway.resources": map[string]any{}},
 		"a CPU limit only":                         {"gateway.resources": map[string]any{"limits": map[string]any{"cpu": int64(2)}}},
 		"ports beside the admin port":              {"listener.port": int64(9091)},
-		"a load balancer with its class":           {"listener.service.type": "LoadBalancer", "listener.service.loadBalancerClass": "example.com/lb"},
-		"a load balancer with a node port":         {"listener.service.type": "LoadBalancer", "listener.service.nodePort": int64(30080)},
-		"a node port":                              {"listener.service.type": "NodePort", "listener.service.nodePort": int64(30080)},
+		"a load balancer with its class":           {"auth.subscribers.anonymousChannels": []any{"a.>"}, "listener.service.type": "LoadBalancer", "listener.service.loadBalancerClass": "example.com/lb"},
+		"a load balancer with a node port":         {"auth.subscribers.anonymousChannels": []any{"a.>"}, "listener.service.type": "LoadBalancer", "listener.service.nodePort": int64(30080)},
+		"a node port":                              {"auth.subscribers.anonymousChannels": []any{">"}, "listener.service.type": "NodePort", "listener.service.nodePort": int64(30080)},
 		"a window just below the heartbeat":        {"batching.window": "999ms", "connections.heartbeat": "1s"},
 		"a queue of one batch":                     {"queue.maxEvents": int64(100), "queue.maxBytes": "256Ki"},
 		"bytes as a plain number":                  {"queue.maxBytes": int64(1 << 20)},

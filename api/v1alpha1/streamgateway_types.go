@@ -81,6 +81,8 @@ type StreamGatewayList struct {
 // +kubebuilder:validation:XValidation:rule="quantity(string(self.limits.maxEventBytes)).compareTo(quantity(string(self.batching.maxBytes))) <= 0",fieldPath=".limits.maxEventBytes",message="limits.maxEventBytes must not exceed batching.maxBytes"
 // +kubebuilder:validation:XValidation:rule="self.limits.publish.burst >= self.limits.publish.perPublisherEventsPerSecond",fieldPath=".limits.publish.burst",message="limits.publish: burst must be at least perPublisherEventsPerSecond"
 // +kubebuilder:validation:XValidation:rule="self.limits.connect.burst >= self.limits.connect.perSecond",fieldPath=".limits.connect.burst",message="limits.connect: burst must be at least perSecond"
+// +kubebuilder:validation:XValidation:rule="self.listener.service.type == 'ClusterIP' || has(self.auth.subscribers.anonymousChannels)",fieldPath=".auth.subscribers",message="auth.subscribers: an exposed gateway, whose service is not of type ClusterIP, needs anonymousChannels (['>'] opens all of them)"
+// +kubebuilder:validation:XValidation:rule="self.listener.service.type == 'ClusterIP' || self.auth.publishers.mode != 'Anonymous'",fieldPath=".auth.publishers.mode",message="auth.publishers.mode Anonymous is allowed only on a ClusterIP service"
 type StreamGatewaySpec struct {
 	// gateway says which image the pods run, how many pods there are and what
 	// they may use.
@@ -125,6 +127,12 @@ type StreamGatewaySpec struct {
 	// +kubebuilder:default={}
 	// +optional
 	Connections *Connections `json:"connections,omitempty"`
+
+	// auth says who may read and who may publish. Every field is hot: a stream
+	// that reads what it may not any more is ended and told so.
+	// +kubebuilder:default={}
+	// +optional
+	Auth *Auth `json:"auth,omitempty"`
 
 	// limits bounds what publishers and new streams may ask of one pod. Every
 	// field is hot.

@@ -15,7 +15,7 @@ import (
 // Hot is the hot part of a spec as pods read it. Strings and quantities end
 // here. It fails for a duration that the schema would have refused.
 func Hot(spec *v1alpha1.StreamGatewaySpec) (config.Hot, error) {
-	_, hot := config.Default() // for what the custom resource does not declare yet
+	_, hot := config.Default() // for what a spec may leave out
 	var d durations
 	hot.Batching = config.Batching{
 		Window:    d.parse("batching.window", spec.Batching.Window),
@@ -35,6 +35,7 @@ func Hot(spec *v1alpha1.StreamGatewaySpec) (config.Hot, error) {
 	}
 	hot.Connections = connections(spec.Connections, &d)
 	hot.Limits = limits(spec.Limits)
+	hot.Auth = authentication(spec.Auth, &d)
 	hot.Compression = compression(spec.Compression)
 	hot.CircuitBreaker = config.CircuitBreaker{
 		Mode:             string(spec.CircuitBreaker.Mode),
@@ -80,8 +81,26 @@ func limits(l *v1alpha1.Limits) config.Limits {
 
 func compression(c *v1alpha1.Compression) config.Compression {
 	out := config.Compression{Mode: string(c.Mode), Level: string(c.Level), MinBytes: quantity(c.MinBytes)}
-	for _, p := range c.ExcludeChannels {
-		out.ExcludeChannels = append(out.ExcludeChannels, string(p))
+	out.ExcludeChannels = texts(c.ExcludeChannels)
+	return out
+}
+
+func authentication(a *v1alpha1.Auth, d *durations) config.Auth {
+	return config.Auth{
+		Subscribers: config.Subscribers{AnonymousChannels: texts(a.Subscribers.AnonymousChannels)},
+		Publishers: config.Publishers{
+			Mode:      string(a.Publishers.Mode),
+			Audiences: texts(a.Publishers.Audiences),
+			CacheTTL:  d.parse("auth.publishers.cacheTTL", a.Publishers.CacheTTL),
+		},
+	}
+}
+
+// texts is a list without its API type; nil for none.
+func texts[T ~string](list []T) []string {
+	var out []string
+	for _, text := range list {
+		out = append(out, string(text))
 	}
 	return out
 }

@@ -77,6 +77,10 @@ func section(sg *v1alpha1.StreamGateway, name string) reflect.Value {
 		return reflect.ValueOf(&sg.Spec).Elem()
 	case "Service":
 		return reflect.ValueOf(sg.Spec.Listener.Service).Elem()
+	case "Subscribers":
+		return reflect.ValueOf(sg.Spec.Auth.Subscribers).Elem()
+	case "Publishers":
+		return reflect.ValueOf(sg.Spec.Auth.Publishers).Elem()
 	case "ConnectLimits":
 		return reflect.ValueOf(sg.Spec.Limits.Connect).Elem()
 	case "DeliveryLimits":
@@ -123,6 +127,8 @@ func alter(t *testing.T, f reflect.Value) {
 		*v = append(*v, "added")
 	case *[]v1alpha1.ChannelPattern:
 		*v = append(*v, "added.>")
+	case *[]v1alpha1.Audience:
+		*v = append(*v, "added")
 	case *[]v1alpha1.SecretReference:
 		*v = append(*v, v1alpha1.SecretReference{Name: "added"})
 	case **corev1.ResourceRequirements:
@@ -222,6 +228,10 @@ func group(hot config.Hot, name string) reflect.Value {
 		return reflect.ValueOf(hot.Limits.Publish)
 	case "Tracing":
 		return reflect.ValueOf(hot.Observability.Tracing)
+	case "Subscribers":
+		return reflect.ValueOf(hot.Auth.Subscribers)
+	case "Publishers":
+		return reflect.ValueOf(hot.Auth.Publishers)
 	}
 	return reflect.ValueOf(hot).FieldByName(name)
 }
@@ -231,11 +241,9 @@ func group(hot config.Hot, name string) reflect.Value {
 func translated(f reflect.Value) any {
 	switch v := f.Interface().(type) {
 	case []v1alpha1.ChannelPattern:
-		var patterns []string
-		for _, p := range v {
-			patterns = append(patterns, string(p))
-		}
-		return patterns
+		return texts(v)
+	case []v1alpha1.Audience:
+		return texts(v)
 	case int32:
 		return int(v)
 	case *int32:

@@ -213,7 +213,8 @@ func TestRefusalsOfTheAPIServerAreToldInItsOwnWords(t *testing.T) {
 		w.create(&corev1.Service{ObjectMeta: metav1.ObjectMeta{Name: "first"}, Spec: corev1.ServiceSpec{
 			Type: corev1.ServiceTypeNodePort, Ports: []corev1.ServicePort{{Port: 80, NodePort: 30123}}}})
 		w.operate(builtInImage)
-		w.sample(v1alpha1.StreamGatewaySpec{Listener: &v1alpha1.Listener{Service: &v1alpha1.Service{Type: v1alpha1.ServiceNodePort, NodePort: 30123}}})
+		everybody := &v1alpha1.Auth{Subscribers: &v1alpha1.Subscribers{AnonymousChannels: []v1alpha1.ChannelPattern{">"}}}
+		w.sample(v1alpha1.StreamGatewaySpec{Auth: everybody, Listener: &v1alpha1.Listener{Service: &v1alpha1.Service{Type: v1alpha1.ServiceNodePort, NodePort: 30123}}})
 		c := w.condition(v1alpha1.ConditionProgrammed, metav1.ConditionFalse, v1alpha1.ReasonAdmissionDenied)
 		if !strings.Contains(c.Message, "nodePort") {
 			t.Errorf("the message is %q", c.Message)

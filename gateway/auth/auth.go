@@ -1,5 +1,6 @@
-// Package auth says who may publish: it finds the credential of a request,
-// has it judged by a Reviewer, and remembers the judgement for a while.
+// Package auth says who may publish and who may read what: it finds the
+// credential of a request, has it judged by a Reviewer, and remembers the
+// judgement for a while.
 //
 // It knows no Kubernetes (gateway/cluster is a Reviewer), no route and no
 // event. It never keeps, returns or logs a token: what it remembers is filed
@@ -12,14 +13,24 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
+
+	"github.com/streamgateway/streamgateway/gateway/engine/wire"
 )
 
 // Principal is who made a request.
 type Principal struct {
 	Subject string // "" = nobody in particular
+	// Sub are the channels that may be read. A principal of a publisher has none.
+	Sub []wire.Pattern
+}
+
+// MayRead tells whether every channel that p selects may be read.
+func (who Principal) MayRead(p wire.Pattern) bool {
+	return slices.ContainsFunc(who.Sub, func(right wire.Pattern) bool { return right.Covers(p) })
 }
 
 // Why a request is refused. Callers branch on these with errors.Is.

@@ -64,7 +64,7 @@ func Default() (Cold, Hot) {
 			Connect:       Connect{PerSecond: 2000, Burst: 10000},
 		},
 		Observability:  Observability{LogLevel: LogInfo, AccessLog: Disabled, Tracing: Tracing{SamplePercent: 1}},
-		Publishers:     Publishers{Mode: ModeKubernetes, Audiences: []string{"streamgateway.io"}, CacheTTL: 10 * time.Second},
+		Auth:           Auth{Publishers: Publishers{Mode: ModeKubernetes, Audiences: []string{"streamgateway.io"}, CacheTTL: 10 * time.Second}},
 		CircuitBreaker: CircuitBreaker{Mode: Enabled, FailureThreshold: 5, OpenDuration: 5 * time.Second, HalfOpenProbes: 3},
 	}
 	return cold, hot

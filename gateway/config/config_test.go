@@ -147,7 +147,8 @@ func TestValidateSaysFieldValueBoundAndWhatToChange(t *testing.T) {
 		"no stream per second":      {func(h *Hot) { h.Limits.Connect.PerSecond = 0 }, "stable.hot.limits.connect.perSecond: 0 is not between 1 and"},
 		"events over a request":     {func(h *Hot) { h.Limits.MaxEventBytes = 1<<20 + 1 }, "stable.hot.limits.maxEventBytes: 1048577 is not between 1 and 1048576"},
 		"no heartbeat":              {func(h *Hot) { h.Connections.Heartbeat = 0 }, "stable.hot.connections.heartbeat: 0s is not between 100ms and 1h0m0s"},
-		"reviews without audience":  {func(h *Hot) { h.Publishers.Audiences = nil }, "stable.hot.publishers.audiences: 0 is not between 1 and 8"},
+		"a reader of no channel":    {func(h *Hot) { h.Auth.Subscribers.AnonymousChannels = []string{"a", "a..b"} }, `stable.hot.auth.subscribers.anonymousChannels[1]: "a..b" is not a channel or pattern`},
+		"reviews without audience":  {func(h *Hot) { h.Auth.Publishers.Audiences = nil }, "stable.hot.auth.publishers.audiences: 0 is not between 1 and 8"},
 		"an unknown level":          {func(h *Hot) { h.Compression.Level = "9" }, `stable.hot.compression.level: "9" is not known; use one of ["Fastest" "Default" "Best"]`},
 		"no number of bytes":        {func(h *Hot) { h.Compression.MinBytes = -1 }, "stable.hot.compression.minBytes: -1 is not between 0 and"},
 		"a pattern of no channel":   {func(h *Hot) { h.Compression.ExcludeChannels = []string{"a.*.>", "a.>.b"} }, `stable.hot.compression.excludeChannels[1]: "a.>.b" is not a channel or pattern`},
@@ -206,7 +207,7 @@ func FuzzDecodeNeverPanicsAndIsStable(f *testing.F) {
 		f.Fatal(err)
 	}
 	f.Add(seed)
-	f.Add([]byte(`{"serial":2,"stable":{"hot":{"features":[{"name":"x","mode":"Percent","percent":5}],"publishers":{"audiences":[]}}}}`))
+	f.Add([]byte(`{"serial":2,"stable":{"hot":{"features":[{"name":"x","mode":"Percent","percent":5}],"auth":{"publishers":{"audiences":[]}}}}}`))
 	f.Add([]byte(`{"stable":null,"serial":"1"}`))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		d, _, err := Decode[Document](data)
@@ -217,7 +218,7 @@ func FuzzDecodeNeverPanicsAndIsStable(f *testing.F) {
 		if err != nil {
 			t.Fatalf("a valid document cannot be written: %v", err)
 		}
-		if len(d.Stable.Hot.Publishers.Audiences) == 0 {
+		if len(d.Stable.Hot.Auth.Publishers.Audiences) == 0 {
 			return // an empty list is written as none, which reads as the default
 		}
 		back, unknown, err := Decode[Document](again)

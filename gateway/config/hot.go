@@ -14,7 +14,7 @@ type Hot struct {
 	Limits         Limits         `json:"limits"`
 	Compression    Compression    `json:"compression"`
 	CircuitBreaker CircuitBreaker `json:"circuitBreaker"`
-	Publishers     Publishers     `json:"publishers"`
+	Auth           Auth           `json:"auth"`
 	Observability  Observability  `json:"observability"`
 	Features       []Feature      `json:"features,omitempty"`
 }
@@ -121,6 +121,12 @@ type CircuitBreaker struct {
 	HalfOpenProbes   int           `json:"halfOpenProbes"`   // successes that close it
 }
 
+// Auth says who may read and who may publish.
+type Auth struct {
+	Subscribers Subscribers `json:"subscribers"`
+	Publishers  Publishers  `json:"publishers"`
+}
+
 // Publishers says who may publish.
 type Publishers struct {
 	Mode      string        `json:"mode"` // one of the Mode constants
@@ -133,6 +139,11 @@ const (
 	ModeKubernetes = "Kubernetes" // TokenReview, then an access review of create on streamgateways/publish
 	ModeAnonymous  = "Anonymous"  // everybody who reaches the port; only for a gateway run alone
 )
+
+// Subscribers says who may read what.
+type Subscribers struct {
+	AnonymousChannels []string `json:"anonymousChannels,omitempty"` // patterns that everybody may read; none = everything
+}
 
 // Observability says what a pod tells of itself in its log.
 type Observability struct {

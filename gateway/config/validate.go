@@ -66,6 +66,7 @@ const (
 	maxFeatureName    = 63 // bytes
 	maxAudiences      = 8
 	maxExcluded       = 64
+	maxAnonymous      = 64
 	maxChannel        = 200 // bytes
 	maxSegment        = 64  // bytes
 	maxSegments       = 12
@@ -80,7 +81,8 @@ func (c *check) hot(path string, h Hot) {
 	c.limits(path+"limits.", h.Limits)
 	c.compression(path+"compression.", h.Compression)
 	c.circuitBreaker(path+"circuitBreaker.", h.CircuitBreaker)
-	c.publishers(path+"publishers.", h.Publishers)
+	c.publishers(path+"auth.publishers.", h.Auth.Publishers)
+	c.subscribers(path+"auth.subscribers.", h.Auth.Subscribers)
 	oneOf(c, path+"observability.logLevel", h.Observability.LogLevel, LogDebug, LogInfo, LogWarn, LogError)
 	if p := h.Observability.Tracing.SamplePercent; !(p >= 0 && p <= 100) {
 		c.fail(path+"observability.tracing.samplePercent", p, "is not between 0 and 100", "1 samples one trace of a hundred")
@@ -152,9 +154,18 @@ func (c *check) compression(path string, z Compression) {
 	oneOf(c, path+"level", z.Level, LevelFastest, LevelDefault, LevelBest)
 	within(c, path+"minBytes", z.MinBytes, 0, 64<<20, "bytes of one batch; 256 is the default")
 	within(c, path+"excludeChannels", len(z.ExcludeChannels), 0, maxExcluded, "patterns")
-	for i, p := range z.ExcludeChannels {
+	c.patterns(path+"excludeChannels", z.ExcludeChannels)
+}
+
+func (c *check) subscribers(path string, s Subscribers) {
+	within(c, path+"anonymousChannels", len(s.AnonymousChannels), 0, maxAnonymous, "patterns; none opens every channel")
+	c.patterns(path+"anonymousChannels", s.AnonymousChannels)
+}
+
+func (c *check) patterns(path string, list []string) {
+	for i, p := range list {
 		if !channelPattern(p) {
-			c.fail(fmt.Sprintf("%sexcludeChannels[%d]", path, i), p, "is not a channel or pattern",
+			c.fail(fmt.Sprintf("%s[%d]", path, i), p, "is not a channel or pattern",
 				"write it like secrets.>, or payroll.*.slips")
 		}
 	}

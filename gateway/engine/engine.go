@@ -198,6 +198,10 @@ func (e *Engine) Tune(t Tuning) {
 // when their revision moved.
 func (e *Engine) Flags(f Flags) { e.fanout.Flags(f) }
 
+// Rights ends streams that read what they may not any more. A poll that waits
+// gets its answer first, which takes connections.longPollTimeout at the most.
+func (e *Engine) Rights(r fanout.Rights) { e.fanout.Rights(r) }
+
 // Drain asks all clients to move and returns when the last stream is closed,
 // which is after d.Timeout at the latest, or with ctx's error. Open answers
 // ErrDraining from then on; appending goes on as before.

@@ -50,7 +50,7 @@ func New(o Options) (*Server, error) {
 	}
 	_, hot := config.Default()
 	if o.Dev {
-		hot.Publishers.Mode = config.ModeAnonymous
+		hot.Auth.Publishers.Mode = config.ModeAnonymous
 		s.cold.Drain = config.Drain{Timeout: devDrainTimeout} // who presses Ctrl-C waits for it
 	}
 	api, err := s.connect()
@@ -121,15 +121,16 @@ func (s *Server) makeRooms(hot config.Hot, api *cluster.Cluster) {
 	if api != nil {
 		reviewer = api
 	}
-	s.publisher = auth.New(reviewer, auth.Publishers(hot.Publishers))
+	s.publisher = auth.New(reviewer, auth.Publishers(hot.Auth.Publishers))
+	s.subscriber = auth.NewSubscriber(auth.Subscribers(hot.Auth.Subscribers))
 	s.streams = limit.NewStreams(hot.Connections.MaxPerPod, hot.Connections.MaxPerAddress)
 	s.gate = limit.NewGate(handshakesPerCore * runtime.GOMAXPROCS(0))
 	s.streams.TuneConnect(limit.Connect(hot.Limits.Connect))
 	s.guard = &guard{s.events, breaker.New(breaker.Settings(hot.CircuitBreaker), mathrand.Float64)}
 	s.publish = transport.NewPublish(s.publisher, appender{s.guard, s.info, s.engine}, s.log,
 		s.tracing.tracer, s.histograms.acknowledged)
-	s.sessions = transport.NewSessions(s.engine)
-	s.sse = transport.NewStreams(s.engine, s.streams, s.gate, s.sockets, s.options.Pod, transport.Connections(hot.Connections))
+	s.sessions = transport.NewSessions(s.engine, s.subscriber)
+	s.sse = transport.NewStreams(s.engine, s.subscriber, s.streams, s.gate, s.sockets, s.options.Pod, transport.Connections(hot.Connections))
 }
 
 // makeSource decides where hot documents come from.
@@ -153,7 +154,9 @@ func (s *Server) take(d config.Document) {
 	hot := d.Stable.Hot
 	flags := newFlagSet(s.flags.Load(), d.Serial, hot.Features)
 	s.engine.Tune(tuningOf(hot, flags))
-	s.publisher.Tune(auth.Publishers(hot.Publishers))
+	s.publisher.Tune(auth.Publishers(hot.Auth.Publishers))
+	s.subscriber.Tune(auth.Subscribers(hot.Auth.Subscribers))
+	s.engine.Rights(s.subscriber.MayRead) // after the rules: what is opened in between is judged by them
 	s.streams.Tune(hot.Connections.MaxPerPod, hot.Connections.MaxPerAddress)
 	s.streams.TuneConnect(limit.Connect(hot.Limits.Connect))
 	s.guard.breaker.Tune(breaker.Settings(hot.CircuitBreaker))

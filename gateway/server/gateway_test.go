@@ -130,7 +130,7 @@ func (g *gateway) post(channel, data string) (status int, body string) {
 func (g *gateway) document(change func(*config.Hot)) []byte {
 	g.t.Helper()
 	_, hot := config.Default()
-	hot.Publishers.Mode = config.ModeAnonymous
+	hot.Auth.Publishers.Mode = config.ModeAnonymous
 	change(&hot)
 	g.serial++
 	text, err := config.Encode(config.Document{Serial: g.serial, Stable: config.Revision{Name: fmt.Sprintf("r%d", g.serial), Hot: hot}})

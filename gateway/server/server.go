@@ -68,6 +68,7 @@ type Server struct {
 	memory      *account
 	engine      *engine.Engine
 	publisher   *auth.Publisher
+	subscriber  *auth.Subscriber
 	streams     *limit.Streams
 	gate        *limit.Gate
 	sockets     *netio.Sockets // nil = streams are served by net/http
@@ -209,7 +210,7 @@ func protocols(tls bool) *http.Protocols {
 // routes is the surface for clients.
 func (s *Server) routes() transport.Routes {
 	r := transport.Routes{
-		Stream: s.sse, Publish: s.publish, History: transport.NewHistory(s.engine),
+		Stream: s.sse, Publish: s.publish, History: transport.NewHistory(s.engine, s.subscriber),
 		Sessions: s.sessions,
 		Metrics:  s.metrics, MetricsAccess: s.publisher, Log: s.log,
 	}

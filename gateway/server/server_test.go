@@ -107,6 +107,28 @@ func TestAFlagSwitchesInARunningStream(t *testing.T) {
 	g.open("channels=a").next("sg.caught-up")
 }
 
+func TestAListOfOpenChannelsActsOnRunningStreams(t *testing.T) {
+	g := start(t, nil)
+	both, open := g.open("channels=secrets,prices"), g.open("channels=prices")
+	both.next("sg.caught-up")
+	open.next("sg.caught-up")
+	g.config.take(g.document(func(h *config.Hot) { h.Auth.Subscribers.AnonymousChannels = []string{"prices"} }))
+	if f := both.closed(); f.event != "sg.end" || !strings.Contains(f.data, `"reason":"auth-revoked","status":403`) {
+		t.Errorf("ended with %+v", f)
+	}
+	g.post("secrets", "1")
+	g.post("prices", "2")
+	if f := open.next(""); f.data != "2" {
+		t.Errorf("got %+v", f)
+	}
+	again := g.open("channels=secrets,prices")
+	if f := again.next("sg.open"); !strings.Contains(f.data, `"denied":[{"channel":"secrets","reason":"not-allowed"}]`) {
+		t.Errorf("opened with %s", f.data)
+	}
+	g.config.take(g.document(func(*config.Hot) {}))
+	g.open("channels=secrets").next("sg.caught-up")
+}
+
 func TestARefusedDocumentLeavesTheOldOneServing(t *testing.T) {
 	g := start(t, nil)
 	s := g.open("channels=a")
@@ -166,7 +188,7 @@ func TestDrainUnderLoadTellsEveryClientAndAcknowledgesToTheEnd(t *testing.T) {
 	}
 	folder := inFolder(t, "cold.abc.json", cold)
 	_, hot := config.Default()
-	hot.Publishers.Mode = config.ModeAnonymous
+	hot.Auth.Publishers.Mode = config.ModeAnonymous
 	text, err := config.Encode(config.Document{Serial: 1, Stable: config.Revision{Name: "r1", Hot: hot}})
 	if err != nil {
 		t.Fatal(err)

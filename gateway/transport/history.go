@@ -18,14 +18,17 @@ const (
 )
 
 // History answers questions about one channel: what it kept and who reads it.
-type History struct{ engine *engine.Engine }
+type History struct {
+	engine  *engine.Engine
+	readers Authenticator
+}
 
-// NewHistory makes the handlers.
-func NewHistory(e *engine.Engine) *History { return &History{e} }
+// NewHistory makes the handlers. readers says who may read what.
+func NewHistory(e *engine.Engine, readers Authenticator) *History { return &History{e, readers} }
 
 // Page is GET /channels/{channel}/events: a page of what is kept.
 func (h *History) Page(w http.ResponseWriter, r *http.Request) {
-	channel, query, no := parseChannelRequest(r)
+	channel, query, no := h.parse(r)
 	if no == nil {
 		var p wire.Position
 		limit := maxPageEvents
@@ -43,7 +46,7 @@ func (h *History) Page(w http.ResponseWriter, r *http.Request) {
 
 // Last is GET /channels/{channel}/last: the newest events.
 func (h *History) Last(w http.ResponseWriter, r *http.Request) {
-	channel, query, no := parseChannelRequest(r)
+	channel, query, no := h.parse(r)
 	if no == nil {
 		var n int
 		if n, no = parseNumber(query, "n", 1, 1, maxLast); no == nil {
@@ -56,7 +59,7 @@ func (h *History) Last(w http.ResponseWriter, r *http.Request) {
 
 // Presence is GET /channels/{channel}/presence: how many read a channel.
 func (h *History) Presence(w http.ResponseWriter, r *http.Request) {
-	channel, _, no := parseChannelRequest(r)
+	channel, _, no := h.parse(r)
 	if no != nil {
 		Problem(w, r, no.status, no.kind, no.options...)
 		return
@@ -70,10 +73,18 @@ type presence struct {
 	AsOf    int64  `json:"asOf"`  // milliseconds since 1970
 }
 
-func parseChannelRequest(r *http.Request) (channel string, query url.Values, no *refusal) {
+// parse reads which channel is asked about, by somebody who may read it.
+func (h *History) parse(r *http.Request) (channel string, query url.Values, no *refusal) {
 	channel = r.PathValue("channel")
 	if err := wire.CheckChannel(channel); err != nil {
 		return "", nil, streamRefusal(http.StatusBadRequest, KindInvalidChannel, err.Error())
+	}
+	who, no := readerOf(h.readers, r)
+	if no != nil {
+		return "", nil, no
+	}
+	if _, denied := split(who, []string{channel}); len(denied) > 0 {
+		return "", nil, notAllowed(denied)
 	}
 	query, err := url.ParseQuery(r.URL.RawQuery)
 	if err != nil {

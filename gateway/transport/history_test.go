@@ -16,7 +16,7 @@ import (
 // question asks a pod about one channel.
 func (p *pod) question(t *testing.T, method, path string) (*http.Response, string) {
 	t.Helper()
-	routes := Routes{Stream: p, Publish: http.NotFoundHandler(), History: NewHistory(p.engine), Sessions: NewSessions(p.engine), Log: slog.New(slog.DiscardHandler)}
+	routes := Routes{Stream: p, Publish: http.NotFoundHandler(), History: NewHistory(p.engine, p.rights), Sessions: NewSessions(p.engine, p.rights), Log: slog.New(slog.DiscardHandler)}
 	return ask(t, routes.Handler(), method, Base+"/channels/"+path, "")
 }
 

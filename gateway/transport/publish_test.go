@@ -62,7 +62,7 @@ func (v verdict) Authenticate(*http.Request) (auth.Principal, error) {
 
 func newRoutes(l *scriptedLog, a Authenticator) (Routes, *Publish) {
 	p := NewPublish(a, l, slog.New(slog.DiscardHandler), nil, func(time.Duration, wire.Trace) {})
-	return Routes{Publish: p, History: NewHistory(nil), Sessions: NewSessions(nil), Log: slog.New(slog.DiscardHandler), Stream: http.NotFoundHandler(), Metrics: func() Metrics { return Metrics{} }, MetricsAccess: a}, p
+	return Routes{Publish: p, History: NewHistory(nil, everybody()), Sessions: NewSessions(nil, everybody()), Log: slog.New(slog.DiscardHandler), Stream: http.NotFoundHandler(), Metrics: func() Metrics { return Metrics{} }, MetricsAccess: a}, p
 }
 
 func ask(t *testing.T, h http.Handler, method, path, body string, header ...string) (*http.Response, string) {
@@ -247,7 +247,7 @@ func TestAnOutageDoesNotFloodTheLogAndKeepsTokensOutOfIt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var log bytes.Buffer
 		p := NewPublish(verdict{fmt.Errorf("%w: connection refused", auth.ErrUnavailable)}, &scriptedLog{}, slog.New(slog.NewTextHandler(&log, nil)), nil, func(time.Duration, wire.Trace) {})
-		h := Routes{Publish: p, History: NewHistory(nil), Sessions: NewSessions(nil), Log: slog.New(slog.DiscardHandler), Stream: p, Metrics: func() Metrics { return Metrics{} }, MetricsAccess: verdict{}}.Handler()
+		h := Routes{Publish: p, History: NewHistory(nil, everybody()), Sessions: NewSessions(nil, everybody()), Log: slog.New(slog.DiscardHandler), Stream: p, Metrics: func() Metrics { return Metrics{} }, MetricsAccess: verdict{}}.Handler()
 		for range 3 {
 			for range 100 {
 				ask(t, h, "POST", Base+"/channels/a/events", "1", "Authorization", "Bearer sesame", "X-Request-Id", "r-7")

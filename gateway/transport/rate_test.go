@@ -87,8 +87,8 @@ func TestPublishersWithoutANameAreNotCounted(t *testing.T) {
 
 func TestOneStreamIsChangedFiveTimesASecond(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := NewSessions(nil)
-		h := Routes{Publish: http.NotFoundHandler(), Stream: http.NotFoundHandler(), History: NewHistory(nil), Sessions: s,
+		s := NewSessions(nil, everybody())
+		h := Routes{Publish: http.NotFoundHandler(), Stream: http.NotFoundHandler(), History: NewHistory(nil, everybody()), Sessions: s,
 			Log: slog.New(slog.DiscardHandler)}.Handler()
 		patch := func(sid string) (*http.Response, string) {
 			return ask(t, h, "PATCH", Base+"/sessions/"+sid, `{}`, "Content-Type", "application/json")

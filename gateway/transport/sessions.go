@@ -14,12 +14,15 @@ import (
 // stream reads, DELETE closes it. Who knows a session's 128 random bits may.
 type Sessions struct {
 	engine  *engine.Engine
+	readers Authenticator
 	results tally
 	rates   *limit.Buckets // of changes, by session
 }
 
-// NewSessions makes the handler.
-func NewSessions(e *engine.Engine) *Sessions { return &Sessions{engine: e, rates: limit.NewBuckets()} }
+// NewSessions makes the handler. readers says who may read what.
+func NewSessions(e *engine.Engine, readers Authenticator) *Sessions {
+	return &Sessions{engine: e, readers: readers, rates: limit.NewBuckets()}
+}
 
 // patchRate is how often one stream may be changed, the same at once: each
 // change is worked on by the loop that serves others, too.
@@ -62,11 +65,15 @@ func (s *Sessions) Patch(w http.ResponseWriter, r *http.Request) {
 	if no == nil {
 		p, no = parsePatch(body)
 	}
+	var denied []wire.Denied
+	if no == nil {
+		denied, no = s.narrow(r, &p)
+	}
 	if no == nil {
 		var patched *engine.Patched
 		patched, err := s.engine.Patch(sid, p)
 		if err == nil {
-			answer := sessionAnswer{SID: sid, Revision: patched.Revision, Channels: patched.Channels, Effective: patched.Effective.String()}
+			answer := sessionAnswer{SID: sid, Revision: patched.Revision, Channels: patched.Channels, Denied: denied, Effective: patched.Effective.String()}
 			s.results.add(PatchDone)
 			writeBody(w, wire.AppendPayload(nil, answer))
 			return
@@ -75,6 +82,23 @@ func (s *Sessions) Patch(w http.ResponseWriter, r *http.Request) {
 	}
 	s.results.add(no.kind)
 	Problem(w, r, no.status, no.kind, no.options...)
+}
+
+// narrow takes out of a change what its sender may not read.
+func (s *Sessions) narrow(r *http.Request, p *engine.Patch) ([]wire.Denied, *refusal) {
+	who, no := readerOf(s.readers, r)
+	if no != nil {
+		return nil, no
+	}
+	allowed, denied := split(who, p.Add)
+	if len(denied) > 0 && len(allowed) == 0 {
+		return nil, notAllowed(denied)
+	}
+	p.Add = allowed
+	for _, d := range denied {
+		delete(p.From, d.Channel)
+	}
+	return denied, nil
 }
 
 // Delete is DELETE /sessions/{sid}, which a page sends as its last act.

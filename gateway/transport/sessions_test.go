@@ -17,7 +17,7 @@ import (
 // session asks about a running stream.
 func (p *pod) session(t *testing.T, method, sid, body string) (*http.Response, string) {
 	t.Helper()
-	routes := Routes{Stream: p, Publish: http.NotFoundHandler(), History: NewHistory(p.engine), Sessions: NewSessions(p.engine), Log: slog.New(slog.DiscardHandler)}
+	routes := Routes{Stream: p, Publish: http.NotFoundHandler(), History: NewHistory(p.engine, p.rights), Sessions: NewSessions(p.engine, p.rights), Log: slog.New(slog.DiscardHandler)}
 	return ask(t, routes.Handler(), method, Base+"/sessions/"+sid, body, "Content-Type", "application/json")
 }
 

@@ -21,6 +21,7 @@ import (
 // Streams is the handler of GET and POST /stream.
 type Streams struct {
 	engine      *engine.Engine
+	readers     Authenticator
 	limits      *limit.Streams
 	gate        *limit.Gate
 	sockets     *netio.Sockets
@@ -30,12 +31,13 @@ type Streams struct {
 	polls       atomic.Uint64 // let in
 }
 
-// NewStreams makes the handler. pod names this replica in session ids. Without
-// sockets every stream keeps a goroutine of net/http.
-func NewStreams(e *engine.Engine, limits *limit.Streams, gate *limit.Gate, sockets *netio.Sockets, pod string, c Connections) *Streams {
+// NewStreams makes the handler. readers says who may read what; pod names this
+// replica in session ids. Without sockets every stream keeps a goroutine of
+// net/http.
+func NewStreams(e *engine.Engine, readers Authenticator, limits *limit.Streams, gate *limit.Gate, sockets *netio.Sockets, pod string, c Connections) *Streams {
 	h := fnv.New32a()
 	_, _ = h.Write([]byte(pod)) // a hash never fails
-	s := &Streams{engine: e, limits: limits, gate: gate, sockets: sockets, podTag: fmt.Sprintf("%08x", h.Sum32())}
+	s := &Streams{engine: e, readers: readers, limits: limits, gate: gate, sockets: sockets, podTag: fmt.Sprintf("%08x", h.Sum32())}
 	s.Tune(c)
 	return s
 }
@@ -48,7 +50,7 @@ func (s *Streams) Polls() uint64 { return s.polls.Load() }
 
 // ServeHTTP serves one stream until it ends, or one answer of a long-poll.
 func (s *Streams) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	ask, no := parseStream(w, r, s.connections.Load())
+	ask, no := s.understand(w, r)
 	if no != nil {
 		Problem(w, r, no.status, no.kind, no.options...)
 		return
@@ -98,6 +100,19 @@ func (s *Streams) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if !sink.Serve(r.Context(), stream) {
 		panic(http.ErrAbortHandler) // a cut stream must not end like a whole one
 	}
+}
+
+// understand reads a request and leaves of it what its sender may read.
+func (s *Streams) understand(w http.ResponseWriter, r *http.Request) (*streamRequest, *refusal) {
+	who, no := readerOf(s.readers, r)
+	if no != nil {
+		return nil, no
+	}
+	ask, no := parseStream(w, r, s.connections.Load())
+	if no == nil {
+		no = ask.narrow(who)
+	}
+	return ask, no
 }
 
 // streamHeader sets what all answers with a body of events have. Names are

@@ -18,6 +18,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/streamgateway/streamgateway/gateway/auth"
 	"github.com/streamgateway/streamgateway/gateway/engine"
 	"github.com/streamgateway/streamgateway/gateway/engine/fanout"
 	"github.com/streamgateway/streamgateway/gateway/engine/ring"
@@ -47,6 +48,7 @@ type pod struct {
 	*Streams
 	engine *engine.Engine
 	limits *limit.Streams
+	rights *auth.Subscriber
 	stop   func() // closes the engine
 	mu     sync.Mutex
 	seq    uint64
@@ -64,7 +66,8 @@ func newPod(t testing.TB, tune ...func(*engine.Tuning)) *pod {
 	stop := sync.OnceFunc(e.Close)
 	t.Cleanup(stop)
 	limits := limit.NewStreams(tun.Connections.MaxPerPod, tun.Connections.MaxPerAddress)
-	return &pod{Streams: NewStreams(e, limits, limit.NewGate(8), nil, "pod-0", Connections(tun.Connections)), engine: e, limits: limits, stop: stop}
+	rights := everybody()
+	return &pod{rights: rights, Streams: NewStreams(e, rights, limits, limit.NewGate(8), nil, "pod-0", Connections(tun.Connections)), engine: e, limits: limits, stop: stop}
 }
 
 func (p *pod) publish(events ...wire.Event) (last uint64) {

@@ -22,6 +22,8 @@ func ForKind(kind schema.GroupVersionKind) interface{} {
 		return &apiv1alpha1.AddressApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("Analysis"):
 		return &apiv1alpha1.AnalysisApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("Auth"):
+		return &apiv1alpha1.AuthApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("Batching"):
 		return &apiv1alpha1.BatchingApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("CircuitBreaker"):
@@ -56,6 +58,8 @@ func ForKind(kind schema.GroupVersionKind) interface{} {
 		return &apiv1alpha1.OverrideApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("PodsStatus"):
 		return &apiv1alpha1.PodsStatusApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("Publishers"):
+		return &apiv1alpha1.PublishersApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("PublishLimits"):
 		return &apiv1alpha1.PublishLimitsApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("Queue"):
@@ -82,6 +86,8 @@ func ForKind(kind schema.GroupVersionKind) interface{} {
 		return &apiv1alpha1.StreamGatewaySpecApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("StreamGatewayStatus"):
 		return &apiv1alpha1.StreamGatewayStatusApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("Subscribers"):
+		return &apiv1alpha1.SubscribersApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("Thresholds"):
 		return &apiv1alpha1.ThresholdsApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("Tracing"):

@@ -94,7 +94,7 @@ func writeHot(path string, s Setup) error {
 	hot.Limits.Connect = config.Connect{PerSecond: s.Connections + 100, Burst: s.Connections + 100} // all at once
 	hot.Connections.MaxPerPod = s.Connections + 100
 	hot.Limits.Delivery = config.Delivery{}
-	hot.Publishers.Mode = config.ModeAnonymous
+	hot.Auth.Publishers.Mode = config.ModeAnonymous
 	text, err := config.Encode(config.Document{Serial: 1, Stable: config.Revision{Name: "bench", Hot: hot}})
 	if err == nil {
 		err = os.WriteFile(path, text, 0o600)

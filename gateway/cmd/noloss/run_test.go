@@ -138,7 +138,7 @@ func TestSlowSubscribersAreToldExactlyWhatWasSkipped(t *testing.T) {
 	for policy, event := range map[string]string{"DropWithGap": "sg.gap", "Conflate": "sg.gap", "Disconnect": "sg.end"} {
 		t.Run(policy, func(t *testing.T) {
 			hot := filepath.Join(t.TempDir(), "hot.json")
-			text := `{"serial":1,"stable":{"revision":"slow","hot":{"publishers":{"mode":"Anonymous"},"queue":{"maxEvents":100,"maxLag":"1s","slowConsumerPolicy":"` + policy + `"}}}}`
+			text := `{"serial":1,"stable":{"revision":"slow","hot":{"auth":{"publishers":{"mode":"Anonymous"}},"queue":{"maxEvents":100,"maxLag":"1s","slowConsumerPolicy":"` + policy + `"}}}}`
 			if err := os.WriteFile(hot, []byte(text), 0o600); err != nil {
 				t.Fatal(err)
 			}
@@ -158,7 +158,7 @@ func TestSlowSubscribersAreToldExactlyWhatWasSkipped(t *testing.T) {
 func TestWhoComesBackTooLateIsToldWhichChannelsLost(t *testing.T) {
 	g := build(t)
 	hot := filepath.Join(t.TempDir(), "hot.json")
-	text := `{"serial":1,"stable":{"revision":"short","hot":{"publishers":{"mode":"Anonymous"},"replay":{"ttl":"1s","maxBytes":1048576}}}}`
+	text := `{"serial":1,"stable":{"revision":"short","hot":{"auth":{"publishers":{"mode":"Anonymous"}},"replay":{"ttl":"1s","maxBytes":1048576}}}}`
 	if err := os.WriteFile(hot, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}

@@ -35,6 +35,9 @@ func (l *loop) begin(s *Stream) {
 	case end != nil:
 		l.finish(s, end, end.Reason)
 		return
+	case l.mayNot(s.group):
+		l.endRevoked(s)
+		return
 	case l.drain != nil:
 		l.move(s, l.drain.Reason, l.drain.slot(l), l.drain.until-l.now, wire.EndDrain)
 	}

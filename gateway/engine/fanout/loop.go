@@ -40,8 +40,9 @@ type loop struct {
 	spare   []input
 	tuning  *Tuning
 	flags   *Flags
-	now     int64 // of this step
-	left    int   // writes left in this run
+	rights  Rights // nil = everything may be read
+	now     int64  // of this step
+	left    int    // writes left in this run
 	seen    uint64
 	news    []arrival // records not yet matched, oldest first
 	touched []*group  // groups that got events of the records at hand
@@ -91,6 +92,7 @@ const (
 	opLeave
 	opTune
 	opFlags
+	opRights
 	opDrain
 	opSweep
 	opCall
@@ -275,6 +277,9 @@ func (l *loop) handle(in *input) {
 		for _, s := range l.streams {
 			l.queue(s)
 		}
+	case opRights:
+		l.rights = in.payload.(Rights)
+		l.revoke()
 	case opDrain:
 		l.startDrain(in.payload.(Drain))
 	case opSweep:

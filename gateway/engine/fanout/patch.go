@@ -94,6 +94,9 @@ func (l *loop) patch(s *Stream, p *Patch) (*Patched, error) {
 	if err != nil {
 		return nil, err
 	}
+	if l.rights != nil && !l.rights(subs) {
+		return nil, ErrSessionGone // allowed by a judgement that is over: the client asks anew
+	}
 	if s.past == nil && s.cursor >= s.group.last {
 		s.cursor = max(s.cursor, s.group.position(l.seen))
 	}

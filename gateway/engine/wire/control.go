@@ -69,6 +69,7 @@ const (
 	EndLimit    = "limit"
 	EndFlagOff  = "flag-off"
 	EndShutdown = "shutdown"
+	EndRevoked  = "auth-revoked"
 )
 
 // Open is sg.open: the first event of every stream.

@@ -56,7 +56,7 @@ export async function startGateway(t, { hot, cold, listen = "127.0.0.1:0" } = {}
   if (hot || cold) {
     const folder = await mkdtemp(join(tmpdir(), "clients-"));
     t.after(() => rm(folder, { recursive: true }));
-    const document = { serial: 1, stable: { revision: "test", hot: { publishers: { mode: "Anonymous" }, ...hot } } };
+    const document = { serial: 1, stable: { revision: "test", hot: { auth: { publishers: { mode: "Anonymous" } }, ...hot } } };
     await writeFile(join(folder, "hot.json"), JSON.stringify(document));
     await writeFile(join(folder, "cold.json"), JSON.stringify(cold ?? {}));
     args.push("--config", folder);

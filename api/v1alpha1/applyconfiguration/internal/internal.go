@@ -55,6 +55,19 @@ var schemaYAML = typed.YAMLObject(`types:
       type:
         namedType: com.github.streamgateway.streamgateway.api.v1alpha1.Thresholds
       default: {}
+- name: com.github.streamgateway.streamgateway.api.v1alpha1.Audience
+  scalar: string
+- name: com.github.streamgateway.streamgateway.api.v1alpha1.Auth
+  map:
+    fields:
+    - name: publishers
+      type:
+        namedType: com.github.streamgateway.streamgateway.api.v1alpha1.Publishers
+      default: {}
+    - name: subscribers
+      type:
+        namedType: com.github.streamgateway.streamgateway.api.v1alpha1.Subscribers
+      default: {}
 - name: com.github.streamgateway.streamgateway.api.v1alpha1.Batching
   map:
     fields:
@@ -435,6 +448,27 @@ var schemaYAML = typed.YAMLObject(`types:
       type:
         scalar: numeric
       default: 5000
+- name: com.github.streamgateway.streamgateway.api.v1alpha1.PublisherMode
+  scalar: string
+- name: com.github.streamgateway.streamgateway.api.v1alpha1.Publishers
+  map:
+    fields:
+    - name: audiences
+      type:
+        list:
+          elementType:
+            namedType: com.github.streamgateway.streamgateway.api.v1alpha1.Audience
+          elementRelationship: associative
+      default:
+      - streamgateway.io
+    - name: cacheTTL
+      type:
+        namedType: com.github.streamgateway.streamgateway.api.v1alpha1.Duration
+      default: 10s
+    - name: mode
+      type:
+        namedType: com.github.streamgateway.streamgateway.api.v1alpha1.PublisherMode
+      default: Kubernetes
 - name: com.github.streamgateway.streamgateway.api.v1alpha1.Queue
   map:
     fields:
@@ -626,6 +660,10 @@ var schemaYAML = typed.YAMLObject(`types:
 - name: com.github.streamgateway.streamgateway.api.v1alpha1.StreamGatewaySpec
   map:
     fields:
+    - name: auth
+      type:
+        namedType: com.github.streamgateway.streamgateway.api.v1alpha1.Auth
+      default: {}
     - name: batching
       type:
         namedType: com.github.streamgateway.streamgateway.api.v1alpha1.Batching
@@ -762,6 +800,15 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: url
       type:
         scalar: string
+- name: com.github.streamgateway.streamgateway.api.v1alpha1.Subscribers
+  map:
+    fields:
+    - name: anonymousChannels
+      type:
+        list:
+          elementType:
+            namedType: com.github.streamgateway.streamgateway.api.v1alpha1.ChannelPattern
+          elementRelationship: associative
 - name: com.github.streamgateway.streamgateway.api.v1alpha1.Switch
   scalar: string
 - name: com.github.streamgateway.streamgateway.api.v1alpha1.Thresholds

@@ -37,6 +37,9 @@ type StreamGatewaySpecApplyConfiguration struct {
 	// connections bounds and paces the streams of one pod. Every field is hot:
 	// limits apply to new streams, timers to running ones as well.
 	Connections *ConnectionsApplyConfiguration `json:"connections,omitempty"`
+	// auth says who may read and who may publish. Every field is hot: a stream
+	// that reads what it may not any more is ended and told so.
+	Auth *AuthApplyConfiguration `json:"auth,omitempty"`
 	// limits bounds what publishers and new streams may ask of one pod. Every
 	// field is hot.
 	Limits *LimitsApplyConfiguration `json:"limits,omitempty"`
@@ -114,6 +117,14 @@ func (b *StreamGatewaySpecApplyConfiguration) WithReplay(value *ReplayApplyConfi
 // If called multiple times, the Connections field is set to the value of the last call.
 func (b *StreamGatewaySpecApplyConfiguration) WithConnections(value *ConnectionsApplyConfiguration) *StreamGatewaySpecApplyConfiguration {
 	b.Connections = value
+	return b
+}
+
+// WithAuth sets the Auth field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the Auth field is set to the value of the last call.
+func (b *StreamGatewaySpecApplyConfiguration) WithAuth(value *AuthApplyConfiguration) *StreamGatewaySpecApplyConfiguration {
+	b.Auth = value
 	return b
 }
 

@@ -1,0 +1,61 @@
+package auth
+
+import (
+	"net/http"
+	"testing"
+
+	"github.com/streamgateway/streamgateway/gateway/engine/wire"
+)
+
+func TestEverybodyReadsWhatIsListedAndNothingElse(t *testing.T) {
+	a := NewSubscriber(Subscribers{AnonymousChannels: []string{"prices.*", "news.>", "status"}})
+	for ask, want := range map[string]bool{
+		"prices.eur":      true,
+		"prices.*":        true,
+		"prices.>":        false, // more than one segment
+		"prices":          false,
+		"prices.eur.spot": false,
+		"Prices.eur":      false,
+		"news.a.b":        true,
+		"news.*.b":        true,
+		"news":            false,
+		"status":          true,
+		"status.x":        false,
+		"*":               false,
+		">":               false,
+		"*.eur":           false,
+		"secrets":         false,
+	} {
+		who, err := a.Authenticate(&http.Request{})
+		p, bad := wire.ParsePattern(ask)
+		subs, worse := wire.NewSubSet([]string{ask})
+		if err != nil || bad != nil || worse != nil {
+			t.Fatal(err, bad, worse)
+		}
+		if got := who.MayRead(p); got != want {
+			t.Errorf("%q: %v", ask, got)
+		}
+		if got := a.MayRead(subs); got != want {
+			t.Errorf("set of %q: %v", ask, got)
+		}
+	}
+}
+
+func TestOnlyAnAbsentListOpensEverything(t *testing.T) {
+	secret, err := wire.NewSubSet([]string{"secrets", "a.>"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	a := NewSubscriber(Subscribers{})
+	if !a.MayRead(secret) {
+		t.Error("closed without a list")
+	}
+	for _, list := range [][]string{{"not a pattern"}, {"a.>"}, {"secrets"}, {"$sg.>"}} {
+		if a.Tune(Subscribers{AnonymousChannels: list}); a.MayRead(secret) {
+			t.Errorf("%q opens %v", list, secret.All())
+		}
+	}
+	if a.Tune(Subscribers{AnonymousChannels: []string{"a.>", "secrets"}}); !a.MayRead(secret) {
+		t.Error("a set is judged as if one pattern had to cover all of it")
+	}
+}

@@ -1,0 +1,59 @@
+package transport
+
+import (
+	"net/http"
+	"strings"
+
+	"github.com/streamgateway/streamgateway/gateway/auth"
+	"github.com/streamgateway/streamgateway/gateway/engine/wire"
+)
+
+// reasonNotAllowed is why a channel is in sg.open's denied.
+const reasonNotAllowed = "not-allowed"
+
+// readerOf says who wants to read.
+func readerOf(a Authenticator, r *http.Request) (auth.Principal, *refusal) {
+	who, err := a.Authenticate(r)
+	if err != nil {
+		return who, refusalOf(err)
+	}
+	return who, nil
+}
+
+// split parts what may be read from what may not; names are patterns already.
+func split(who auth.Principal, names []string) (allowed []string, denied []wire.Denied) {
+	for _, name := range names {
+		if p, err := wire.ParsePattern(name); err == nil && who.MayRead(p) {
+			allowed = append(allowed, name)
+		} else {
+			denied = append(denied, wire.Denied{Channel: name, Reason: reasonNotAllowed})
+		}
+	}
+	return allowed, denied
+}
+
+// narrow takes out of a request what its sender may not read. A stream tells it
+// in sg.open; a poll, which has no such place, is refused.
+func (ask *streamRequest) narrow(who auth.Principal) *refusal {
+	allowed, denied := split(who, ask.Subs.All())
+	if len(denied) == 0 {
+		return nil
+	}
+	if len(allowed) == 0 || ask.poll {
+		return notAllowed(denied)
+	}
+	subs, err := wire.NewSubSet(allowed)
+	if err != nil {
+		return streamRefusal(http.StatusBadRequest, KindInvalidChannel, err.Error(), Parameter("channels"))
+	}
+	ask.Subs, ask.Denied = subs, denied
+	return nil
+}
+
+func notAllowed(denied []wire.Denied) *refusal {
+	names := make([]string, len(denied))
+	for i, d := range denied {
+		names[i] = d.Channel
+	}
+	return streamRefusal(http.StatusForbidden, KindChannelDenied, "not allowed to read "+strings.Join(names, ", "), Channels(names...))
+}
