@@ -41,6 +41,7 @@ func Decode[T Document | Cold](data []byte) (v T, unknown []string, err error) {
 	}
 	w := walk{}
 	w.decode(reflect.ValueOf(&v).Elem(), tree, "")
+	withoutTrial(&v)
 	slices.Sort(w.unknown)
 	if err := errors.Join(w.faults...); err != nil {
 		return v, w.unknown, fmt.Errorf("decoding config: %w", err)
@@ -52,9 +53,16 @@ func setDefault(v any) {
 	cold, hot := Default()
 	switch v := v.(type) {
 	case *Document:
-		v.Stable.Hot = hot
+		v.Stable.Hot, v.Candidate.Hot = hot, hot
 	case *Cold:
 		*v = cold
+	}
+}
+
+// withoutTrial takes the defaults back from a candidate that is not there.
+func withoutTrial(v any) {
+	if d, ok := v.(*Document); ok && d.Candidate.Name == "" {
+		d.Candidate = Revision{}
 	}
 }
 

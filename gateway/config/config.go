@@ -8,7 +8,10 @@
 // alone.
 package config
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // Keys of the ConfigMap <sg>-config.
 const (
@@ -29,8 +32,36 @@ type Document struct {
 	// Serial grows by one at every write; it is what pods acknowledge. A
 	// document with a serial below the one that runs is ignored.
 	Serial int64 `json:"serial"`
-	// Stable is what every pod runs.
+	// Stable is what every pod runs that is not told to run Candidate.
 	Stable Revision `json:"stable"`
+	// Candidate is a revision on trial; without a name there is none.
+	Candidate Revision `json:"candidate,omitzero"`
+	// CandidatePods and CandidateTemplates name who runs Candidate: pods by
+	// their name, or all pods of a template by its hash.
+	CandidatePods      []string `json:"candidatePods,omitempty"`
+	CandidateTemplates []string `json:"candidateTemplates,omitempty"`
+}
+
+// For is the revision that this pod runs. Every pod finds itself in the
+// document; nobody else decides for it.
+func (d Document) For(pod, templateHash string) Revision {
+	if d.Tries(pod, templateHash) {
+		return d.Candidate
+	}
+	return d.Stable
+}
+
+// Tries tells whether this pod runs Candidate.
+func (d Document) Tries(pod, templateHash string) bool {
+	return d.Candidate.Name != "" && (slices.Contains(d.CandidatePods, pod) || slices.Contains(d.CandidateTemplates, templateHash))
+}
+
+// Newest is the name of the revision that was pushed last.
+func (d Document) Newest() string {
+	if d.Candidate.Name != "" {
+		return d.Candidate.Name
+	}
+	return d.Stable.Name
 }
 
 // Revision is a hot section with the name of the revision it came from.

@@ -87,7 +87,7 @@ func TestDurationsAreWrittenForPeople(t *testing.T) {
 }
 
 func TestAbsentFieldsHaveDefaultsAndUnknownOnesAreReported(t *testing.T) {
-	d, unknown, err := Decode[Document]([]byte(`{"serial":4,"candidate":{},"stable":{"revision":"r","hot":{"batching":{"window":"80ms","colour":1}}}}`))
+	d, unknown, err := Decode[Document]([]byte(`{"serial":4,"canary":{},"stable":{"revision":"r","hot":{"batching":{"window":"80ms","colour":1}}}}`))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -96,7 +96,7 @@ func TestAbsentFieldsHaveDefaultsAndUnknownOnesAreReported(t *testing.T) {
 	if !reflect.DeepEqual(d.Stable.Hot, want) {
 		t.Errorf("got %+v, want %+v", d.Stable.Hot, want)
 	}
-	if !reflect.DeepEqual(unknown, []string{"candidate", "stable.hot.batching.colour"}) {
+	if !reflect.DeepEqual(unknown, []string{"canary", "stable.hot.batching.colour"}) {
 		t.Errorf("unknown fields %q", unknown)
 	}
 }
@@ -229,4 +229,40 @@ func FuzzDecodeNeverPanicsAndIsStable(f *testing.F) {
 			t.Fatalf("not stable: %s then %s (%v)", again, text, err)
 		}
 	})
+}
+
+func TestPodFindsItselfInTheDocument(t *testing.T) {
+	_, hot := Default()
+	bad := hot
+	bad.Batching.MaxEvents = 0
+	d := Document{
+		Serial: 1, Stable: Revision{"old", hot}, Candidate: Revision{"new", bad},
+		CandidatePods: []string{"a"}, CandidateTemplates: []string{"t2"},
+	}
+	for _, c := range []struct{ pod, template, runs string }{
+		{"a", "t1", "new"}, {"b", "t1", "old"}, {"b", "t2", "new"}, {"", "", "old"},
+	} {
+		if got := d.For(c.pod, c.template).Name; got != c.runs {
+			t.Errorf("pod %q of template %q runs %s, want %s", c.pod, c.template, got, c.runs)
+		}
+		err := d.ValidateFor(c.pod, c.template)
+		if refuses := err != nil; refuses != (c.runs == "new") {
+			t.Errorf("pod %q of template %q, which runs %s: %v", c.pod, c.template, c.runs, err)
+		}
+	}
+	if err := d.Validate(); err == nil || !strings.Contains(err.Error(), "candidate.hot.batching.maxEvents") {
+		t.Errorf("the whole document: %v", err)
+	}
+	if d.Candidate.Name = ""; d.For("a", "t2").Name != "old" || d.Validate() != nil {
+		t.Error("pods run a candidate that is not there")
+	}
+}
+
+func TestAbsentFieldsOfACandidateHaveDefaults(t *testing.T) {
+	d, _, err := Decode[Document]([]byte(`{"serial":4,"stable":{"revision":"a"},"candidate":{"revision":"b","hot":{"batching":{"window":"80ms"}}}}`))
+	_, want := Default()
+	want.Batching.Window = 80 * time.Millisecond
+	if err != nil || !reflect.DeepEqual(d.Candidate.Hot, want) {
+		t.Errorf("got %+v (%v), want %+v", d.Candidate.Hot, err, want)
+	}
 }

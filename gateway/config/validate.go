@@ -17,6 +17,22 @@ func (d Document) Validate() error {
 	c := check{}
 	within(&c, "serial", d.Serial, 1, 1<<53, "the writer counts up from 1")
 	c.hot("stable.hot.", d.Stable.Hot)
+	if d.Candidate.Name != "" {
+		c.hot("candidate.hot.", d.Candidate.Hot)
+	}
+	return c.result()
+}
+
+// ValidateFor is Validate for one pod: what others run is theirs to refuse, so
+// that a bad candidate leaves the pods of the stable revision alone.
+func (d Document) ValidateFor(pod, templateHash string) error {
+	c := check{}
+	within(&c, "serial", d.Serial, 1, 1<<53, "the writer counts up from 1")
+	path := "stable.hot."
+	if d.Tries(pod, templateHash) {
+		path = "candidate.hot."
+	}
+	c.hot(path, d.For(pod, templateHash).Hot)
 	return c.result()
 }
 

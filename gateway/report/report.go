@@ -29,7 +29,7 @@ type Report struct {
 	Time         time.Time `json:"time"`
 
 	Serial        int64    `json:"serial"`   // of the document that runs; 0 = none yet
-	Revision      string   `json:"revision"` // of the document that runs
+	Revision      string   `json:"revision"` // that of the document's two which this pod runs
 	Nack          *Nack    `json:"nack,omitempty"`
 	UnknownFields []string `json:"unknownFields,omitempty"` // ignored fields of the running document
 

@@ -81,7 +81,7 @@ func (s *Server) report() report.Report {
 	return report.Report{
 		Pod: s.options.Pod, Version: s.options.Version, TemplateHash: s.options.TemplateHash,
 		StartTime: s.start, Time: time.Now(),
-		Serial: now.document.Serial, Revision: now.document.Stable.Name, Nack: nack, UnknownFields: now.unknown,
+		Serial: now.serial, Revision: now.revision.Name, Nack: nack, UnknownFields: now.unknown,
 		Ready: s.ready(), Draining: s.draining.Load(),
 		Connections: report.Connections{
 			Active: stats.Connections.Active, Opened: stats.Connections.Opened,

@@ -63,7 +63,7 @@ func New(o Options) (*Server, error) {
 		}
 	}
 	s.makeRooms(hot, api)
-	s.config = newReloader(o.Log, !o.Cluster, s.take)
+	s.config = newReloader(&s.options, s.take)
 	if s.source, err = s.makeSource(hot, api); err != nil {
 		return nil, err
 	}
@@ -148,11 +148,11 @@ func (s *Server) makeSource(hot config.Hot, api *cluster.Cluster) (source, error
 // configMapSuffix follows the StreamGateway's name.
 const configMapSuffix = "-config"
 
-// take hands a valid document to all rooms. One line per room, never per knob:
+// take hands valid settings to all rooms. One line per room, never per knob:
 // the structs must match field by field, or this does not compile.
-func (s *Server) take(d config.Document) {
-	hot := d.Stable.Hot
-	flags := newFlagSet(s.flags.Load(), d.Serial, hot.Features)
+func (s *Server) take(serial int64, r config.Revision) {
+	hot := r.Hot
+	flags := newFlagSet(s.flags.Load(), serial, hot.Features)
 	s.engine.Tune(tuningOf(hot, flags))
 	s.publisher.Tune(auth.Publishers(hot.Auth.Publishers))
 	s.subscriber.Tune(auth.Subscribers(hot.Auth.Subscribers))

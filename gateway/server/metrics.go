@@ -59,7 +59,7 @@ func (s *Server) fillEvents(m *transport.Metrics, stats engine.Stats, now, past 
 		e.DeliverRate = round(float64(now.delivered-past.delivered)/seconds, 1)
 	}
 	running, _ := s.config.now()
-	tuning := tuningOf(running.document.Stable.Hot, s.flags.Load())
+	tuning := tuningOf(running.revision.Hot, s.flags.Load())
 	b := &m.Batching
 	b.WindowMs, b.MaxEvents = tuning.Batching.Window.Milliseconds(), tuning.Batching.MaxEvents
 	b.Batches, b.LeadingEdge = stats.Batches.Batches, stats.Batches.LeadingEdge
@@ -86,7 +86,7 @@ func (s *Server) fillEvents(m *transport.Metrics, stats engine.Stats, now, past 
 func (s *Server) fillLog(m *transport.Metrics, stats engine.Stats) {
 	running, _ := s.config.now()
 	r := &m.Replay
-	r.BufferSeconds = int64(running.document.Stable.Hot.Replay.TTL.Seconds())
+	r.BufferSeconds = int64(running.revision.Hot.Replay.TTL.Seconds())
 	r.HeldSeconds, r.Events, r.Bytes = int64(stats.Ring.Held.Seconds()), stats.Ring.Events, stats.Ring.Bytes
 	r.Oldest = wire.Cursor{Epoch: stats.Head.Epoch, Seq: stats.Ring.First}.String()
 	r.Head = stats.Head.String()

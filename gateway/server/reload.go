@@ -15,8 +15,9 @@ import (
 // reloader takes documents one by one: whole and valid, or not at all. What
 // runs is swapped at once; a refused document leaves it alone and is reported.
 type reloader struct {
-	log   *slog.Logger
-	apply func(config.Document) // hands a valid document to the rooms
+	log           *slog.Logger
+	apply         func(serial int64, r config.Revision) // hands valid settings to the rooms
+	pod, template string                                // who reads: both decide which revision of a document it runs
 	// byHand says that no operator counts serials: a file may be edited and
 	// keep its number.
 	byHand bool
@@ -28,17 +29,20 @@ type reloader struct {
 	changed chan struct{} // closed at the next change of running or nack
 }
 
-// running is the document that runs; Serial 0 = none yet.
+// running is what runs of a document; serial 0 = none yet.
 type running struct {
-	document config.Document
+	serial   int64
+	revision config.Revision
 	unknown  []string // fields that this gateway does not know
 }
 
 const maxNackBytes = 2000 // it ends up in the status of the custom resource
 
 // newReloader makes a reloader that runs nothing yet.
-func newReloader(log *slog.Logger, byHand bool, apply func(config.Document)) *reloader {
-	return &reloader{log: log, byHand: byHand, apply: apply, changed: make(chan struct{})}
+func newReloader(o *Options, apply func(int64, config.Revision)) *reloader {
+	return &reloader{
+		log: o.Log, byHand: !o.Cluster, pod: o.Pod, template: o.TemplateHash, apply: apply, changed: make(chan struct{}),
+	}
 }
 
 // take reads a document that has come by watch or file. It is called by one
@@ -50,7 +54,7 @@ func (r *reloader) take(text []byte) {
 		return
 	}
 	document, unknown, err := config.Decode[config.Document](text)
-	serial := r.running.document.Serial
+	serial := r.running.serial
 	switch {
 	case document.Serial > 0 && document.Serial < serial && !r.byHand:
 		return // an old copy, as a mount may hold
@@ -59,31 +63,32 @@ func (r *reloader) take(text []byte) {
 	case err == nil && document.Serial == serial && !r.byHand:
 		err = fmt.Errorf("serial: %d runs already with another content; count serial up with every write", serial)
 	case err == nil:
-		err = document.Validate()
+		err = document.ValidateFor(r.pod, r.template)
 	}
+	revision := document.For(r.pod, r.template)
 	if err != nil {
-		r.refuse(document, err)
+		r.refuse(document.Serial, revision.Name, err)
 		return
 	}
-	r.apply(document)
-	r.text, r.running, r.nack = bytes.Clone(text), running{document, unknown}, nil
+	r.apply(document.Serial, revision)
+	r.text, r.running, r.nack = bytes.Clone(text), running{document.Serial, revision, unknown}, nil
 	r.announce()
-	r.log.Info("config runs", "serial", document.Serial, "revision", document.Stable.Name, "unknownFields", unknown)
+	r.log.Info("config runs", "serial", document.Serial, "revision", revision.Name, "unknownFields", unknown)
 }
 
 // refuse keeps the reason for the newest refused document. The same refusal
 // again says nothing new.
-func (r *reloader) refuse(document config.Document, err error) {
+func (r *reloader) refuse(serial int64, revision string, err error) {
 	message := err.Error()
 	if len(message) > maxNackBytes {
 		message = message[:maxNackBytes] + "…"
 	}
-	if n := r.nack; n != nil && n.Serial == document.Serial && n.Message == message {
+	if n := r.nack; n != nil && n.Serial == serial && n.Message == message {
 		return
 	}
-	r.nack = &report.Nack{Serial: document.Serial, Revision: document.Stable.Name, Message: message, Time: time.Now()}
+	r.nack = &report.Nack{Serial: serial, Revision: revision, Message: message, Time: time.Now()}
 	r.announce()
-	r.log.Error("config refused; the one before runs on", "serial", document.Serial, "revision", document.Stable.Name, "error", message)
+	r.log.Error("config refused; the one before runs on", "serial", serial, "revision", revision, "error", message)
 }
 
 // announce wakes who waits for a serial. It is called with mu held.
@@ -102,7 +107,7 @@ func (r *reloader) now() (running, *report.Nack) {
 // ready tells whether any document runs.
 func (r *reloader) ready() bool {
 	now, _ := r.now()
-	return now.document.Serial > 0
+	return now.serial > 0
 }
 
 // wait returns when this serial or a newer one runs or was refused, or when ctx
@@ -110,7 +115,7 @@ func (r *reloader) ready() bool {
 func (r *reloader) wait(ctx context.Context, serial int64) {
 	for {
 		r.mu.Lock()
-		answered := r.running.document.Serial >= serial || r.nack != nil && r.nack.Serial >= serial
+		answered := r.running.serial >= serial || r.nack != nil && r.nack.Serial >= serial
 		changed := r.changed
 		r.mu.Unlock()
 		if answered {

@@ -26,7 +26,9 @@ func document(t *testing.T, serial int64, name string, window time.Duration) []b
 // newTestReloader notes the names of what was applied.
 func newTestReloader(byHand bool) (*reloader, *[]string) {
 	applied := []string{}
-	return newReloader(slog.New(slog.DiscardHandler), byHand, func(d config.Document) { applied = append(applied, d.Stable.Name) }), &applied
+	return newReloader(
+		&Options{Log: slog.New(slog.DiscardHandler), Cluster: !byHand, Pod: "pod-a", TemplateHash: "t1"},
+		func(_ int64, r config.Revision) { applied = append(applied, r.Name) }), &applied
 }
 
 func TestOnlyANewerDocumentRuns(t *testing.T) {
@@ -37,7 +39,7 @@ func TestOnlyANewerDocumentRuns(t *testing.T) {
 	r.take(document(t, 5, "five", 0))
 	r.take(document(t, 5, "five", 0))
 	r.take(document(t, 4, "old copy", 0))
-	if now, nack := r.now(); now.document.Serial != 5 || nack != nil || !r.ready() {
+	if now, nack := r.now(); now.serial != 5 || nack != nil || !r.ready() {
 		t.Errorf("runs %+v, refused %+v", now, nack)
 	}
 	r.take(document(t, 5, "same number", time.Second))
@@ -45,7 +47,7 @@ func TestOnlyANewerDocumentRuns(t *testing.T) {
 		t.Errorf("refused %+v", nack)
 	}
 	r.take(document(t, 6, "six", 0))
-	if now, nack := r.now(); now.document.Serial != 6 || nack != nil {
+	if now, nack := r.now(); now.serial != 6 || nack != nil {
 		t.Errorf("runs %+v, refused %+v", now, nack)
 	}
 	if got := fmt.Sprint(*applied); got != "[five six]" {
@@ -92,8 +94,8 @@ func TestWhatCannotBeReadIsRefusedWithItsSerialIfThereIsOne(t *testing.T) {
 
 func TestUnknownFieldsAreReportedAndIgnored(t *testing.T) {
 	r, _ := newTestReloader(false)
-	r.take([]byte(`{"serial":3,"candidate":{},"stable":{"revision":"x","hot":{}}}`))
-	if now, nack := r.now(); nack != nil || fmt.Sprint(now.unknown) != "[candidate]" {
+	r.take([]byte(`{"serial":3,"canary":{},"stable":{"revision":"x","hot":{}}}`))
+	if now, nack := r.now(); nack != nil || fmt.Sprint(now.unknown) != "[canary]" {
 		t.Errorf("runs %+v, refused %+v", now, nack)
 	}
 }
@@ -134,5 +136,38 @@ func TestOneRefusalIsSaidOnce(t *testing.T) {
 	r.take(document(t, 2, "two", time.Hour))
 	if _, again := r.now(); again != first {
 		t.Error("the same refusal became news")
+	}
+}
+
+func TestPodOnTrialRunsTheCandidateAndOnlyItRefusesABadOne(t *testing.T) {
+	_, hot := config.Default()
+	bad := hot
+	bad.Batching.MaxEvents = 0
+	d := config.Document{Serial: 1, Stable: config.Revision{Name: "old", Hot: hot}, Candidate: config.Revision{Name: "new", Hot: hot}}
+	take := func(r *reloader) {
+		t.Helper()
+		text, err := config.Encode(d)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.take(text)
+		d.Serial++
+	}
+	r, applied := newTestReloader(false)
+	take(r)
+	d.CandidatePods = []string{"pod-b", "pod-a"}
+	take(r)
+	if now, _ := r.now(); now.serial != 2 || now.revision.Name != "new" || fmt.Sprint(*applied) != "[old new]" {
+		t.Errorf("runs %d %s after %s", now.serial, now.revision.Name, *applied)
+	}
+	d.Candidate.Hot = bad
+	take(r)
+	if now, nack := r.now(); nack == nil || nack.Revision != "new" || now.serial != 2 {
+		t.Errorf("runs %+v, refused %+v", now, nack)
+	}
+	d.CandidatePods = []string{"pod-b"}
+	take(r)
+	if now, nack := r.now(); nack != nil || now.serial != 4 || now.revision.Name != "old" {
+		t.Errorf("another pod's candidate: runs %d %s, refused %+v", now.serial, now.revision.Name, nack)
 	}
 }

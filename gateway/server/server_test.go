@@ -140,7 +140,7 @@ func TestARefusedDocumentLeavesTheOldOneServing(t *testing.T) {
 	if r.Nack == nil || r.Nack.Serial != 2 || r.Nack.Revision != "r2" || !strings.Contains(r.Nack.Message, "stable.hot.queue.maxEvents: 1 is below batching.maxEvents (100)") {
 		t.Fatalf("nack %+v", r.Nack)
 	}
-	if after, _ := g.Server.config.now(); r.Serial != 1 || !r.Ready || after.document.Stable.Name != before.document.Stable.Name {
+	if after, _ := g.Server.config.now(); r.Serial != 1 || !r.Ready || after.revision.Name != before.revision.Name {
 		t.Errorf("runs %+v", r)
 	}
 	g.post("a", "1")
@@ -305,7 +305,7 @@ func TestAFileIsReReadAndAFolderToo(t *testing.T) {
 		writeFile(t, hot, g.document(func(h *config.Hot) { h.Batching.MaxEvents = 5 }))
 		g.eventually("the edited file runs", func() bool {
 			now, _ := g.Server.config.now()
-			return now.document.Stable.Hot.Batching.MaxEvents == 5
+			return now.revision.Hot.Batching.MaxEvents == 5
 		})
 	}
 }
