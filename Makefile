@@ -79,7 +79,7 @@ bench: ## Measure the gateway beside its peers and the floor, ten minutes (QUICK
 	@hack/bench/run
 
 .PHONY: clients
-clients: ## Try clients made by others on a real gateway: curl, Chromium, Firefox, npm, CloudEvents (RUN=pattern: some).
+clients: ## Try the browser client, and clients made by others, on a real gateway: curl, Chromium, Firefox, npm (RUN=pattern: some).
 	@hack/clients/run $(if $(RUN),'$(RUN)')
 
 .PHONY: compiler

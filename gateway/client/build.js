@@ -1,0 +1,19 @@
+// Builds both packages into their dist folders: one minified module for each
+// entry, without dependencies, and its types.
+//
+//   node build.js
+import { execFileSync } from "node:child_process";
+import { build } from "esbuild";
+import { packages } from "./size.js";
+
+const here = import.meta.dirname ?? new URL(".", import.meta.url).pathname;
+
+for (const { folder, entries, external } of packages) {
+  for (const entry of entries) {
+    await build({
+      absWorkingDir: here, entryPoints: [`${folder}/src/${entry}.ts`], outfile: `${folder}/dist/${entry}.js`,
+      bundle: true, minify: true, format: "esm", target: "es2022", external, logLevel: "warning",
+    });
+  }
+  execFileSync("npx", ["--no-install", "tsc", "-p", folder], { cwd: here, stdio: "inherit" });
+}

@@ -1,0 +1,2 @@
+export type * from "./types";
+export { createParser, type Frame, type Parser, type ParserEvents } from "./parse";

@@ -1,0 +1,1 @@
+export type { RealtimeClient } from "@streamgateway/client";
