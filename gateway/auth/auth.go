@@ -13,25 +13,10 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
-
-	"github.com/streamgateway/streamgateway/gateway/engine/wire"
 )
-
-// Principal is who made a request.
-type Principal struct {
-	Subject string // "" = nobody in particular
-	// Sub are the channels that may be read. A principal of a publisher has none.
-	Sub []wire.Pattern
-}
-
-// MayRead tells whether every channel that p selects may be read.
-func (who Principal) MayRead(p wire.Pattern) bool {
-	return slices.ContainsFunc(who.Sub, func(right wire.Pattern) bool { return right.Covers(p) })
-}
 
 // Why a request is refused. Callers branch on these with errors.Is.
 var (
@@ -106,7 +91,7 @@ func (a *Publisher) Counts() Counts {
 
 // Authenticate finds out who wants to publish. The error is one of
 // ErrUnauthenticated, ErrDenied and ErrUnavailable, with the reason.
-func (a *Publisher) Authenticate(r *http.Request) (Principal, error) {
+func (a *Publisher) Authenticate(r *http.Request) (*Principal, error) {
 	p, err := a.authenticate(r)
 	switch {
 	case err == nil:
@@ -121,29 +106,35 @@ func (a *Publisher) Authenticate(r *http.Request) (Principal, error) {
 	return p, err
 }
 
-func (a *Publisher) authenticate(r *http.Request) (Principal, error) {
+func (a *Publisher) authenticate(r *http.Request) (*Principal, error) {
 	tuning := a.tuning.Load()
 	if tuning.Mode == ModeAnonymous {
-		return Principal{}, nil
+		return publisher(""), nil
 	}
 	token, err := bearer(r.Header)
 	if err != nil {
-		return Principal{}, err
+		return nil, err
 	}
 	if a.reviewer == nil {
-		return Principal{}, fmt.Errorf("%w: this gateway runs without an API server to ask", ErrUnavailable)
+		return nil, fmt.Errorf("%w: this gateway runs without an API server to ask", ErrUnavailable)
 	}
 	review, err := a.judge(r.Context(), token, tuning)
 	switch {
 	case err != nil:
-		return Principal{}, fmt.Errorf("%w: %w", ErrUnavailable, err)
+		return nil, fmt.Errorf("%w: %w", ErrUnavailable, err)
 	case !review.Authenticated:
-		return Principal{}, fmt.Errorf("%w: the token is not valid for the audiences of this gateway (%s)",
+		return nil, fmt.Errorf("%w: the token is not valid for the audiences of this gateway (%s)",
 			ErrUnauthenticated, strings.Join(tuning.Audiences, ", "))
 	case !review.Allowed:
-		return Principal{}, fmt.Errorf("%w: %s needs the verb create on streamgateways/publish", ErrDenied, review.Subject)
+		return nil, fmt.Errorf("%w: %s needs the verb create on streamgateways/publish", ErrDenied, review.Subject)
 	}
-	return Principal{Subject: review.Subject}, nil
+	return publisher(review.Subject), nil
+}
+
+// publisher may publish everything, and nothing narrows it: the right that the
+// API server knows has no channels.
+func publisher(subject string) *Principal {
+	return &Principal{Subject: subject, Pub: everything(), Metrics: true, Flush: true}
 }
 
 // judge answers from memory while a judgement is fresh, else asks; when the

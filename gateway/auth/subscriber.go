@@ -12,9 +12,6 @@ type Subscribers struct {
 	AnonymousChannels []string // patterns that everybody may read; none = everything
 }
 
-// everything is the pattern of all channels that clients may name.
-const everything = ">"
-
 // Subscriber authenticates requests that read. It is safe for concurrent use.
 type Subscriber struct{ anonymous atomic.Pointer[Principal] }
 
@@ -28,30 +25,16 @@ func NewSubscriber(s Subscribers) *Subscriber {
 // Tune takes over new rules from the next request on. What is not a pattern
 // gives no right, so a list of nothing else opens nothing.
 func (a *Subscriber) Tune(s Subscribers) {
-	names := s.AnonymousChannels
-	if len(names) == 0 {
-		names = []string{everything}
-	}
-	who := &Principal{}
-	for _, name := range names {
-		if p, err := wire.ParsePattern(name); err == nil {
-			who.Sub = append(who.Sub, p)
-		}
+	who := &Principal{Sub: patterns(s.AnonymousChannels), Presence: true}
+	if len(s.AnonymousChannels) == 0 {
+		who.Sub = everything()
 	}
 	a.anonymous.Store(who)
 }
 
 // Authenticate says who wants to read: everybody is nobody in particular. The
 // error is always nil.
-func (a *Subscriber) Authenticate(*http.Request) (Principal, error) { return *a.anonymous.Load(), nil }
+func (a *Subscriber) Authenticate(*http.Request) (*Principal, error) { return a.anonymous.Load(), nil }
 
 // MayRead tells whether everybody may read all of a set.
-func (a *Subscriber) MayRead(subs *wire.SubSet) bool {
-	who := a.anonymous.Load()
-	for _, name := range subs.All() {
-		if p, err := wire.ParsePattern(name); err != nil || !who.MayRead(p) {
-			return false
-		}
-	}
-	return true
-}
+func (a *Subscriber) MayRead(subs *wire.SubSet) bool { return a.anonymous.Load().MayReadAll(subs) }

@@ -24,6 +24,8 @@ type (
 	Request = fanout.Request
 	// Identity is who reads a stream.
 	Identity = fanout.Identity
+	// Owner is whose credential opened a stream.
+	Owner = fanout.Owner
 	// Stream is one client: a cursor into the log.
 	Stream = fanout.Stream
 	// Flags are the feature flags of streams.
@@ -54,6 +56,7 @@ var (
 	ErrSessionGone = fanout.ErrSessionGone // to Patch: no such stream runs here
 	ErrSessionBusy = fanout.ErrSessionBusy // to Patch: an earlier one is not done
 	ErrNothingLeft = fanout.ErrNothingLeft // to Patch: the stream would read nothing
+	ErrNotOwner    = fanout.ErrNotOwner    // to Patch and Leave: it is somebody else's
 )
 
 // Options is what an engine is made with and keeps.
@@ -169,9 +172,11 @@ func (e *Engine) Poll(ctx context.Context, r Request, p Poll) (*Answer, error) {
 
 // Patch changes what the stream of a session reads, all of it or nothing, and
 // tells the place in the log where the new set begins: there the stream has a
-// new sg.open. Its errors are ErrSessionGone, ErrSessionBusy, ErrNothingLeft
-// and *TooManyError.
-func (e *Engine) Patch(sid string, p Patch) (*Patched, error) { return e.fanout.Patch(sid, p) }
+// new sg.open. Its errors are ErrSessionGone, ErrNotOwner, ErrSessionBusy,
+// ErrNothingLeft and *TooManyError.
+func (e *Engine) Patch(sid string, by Owner, p Patch) (*Patched, error) {
+	return e.fanout.Patch(sid, by, p)
+}
 
 // Readers counts the streams, and the polls that wait, that get a channel's
 // events. It waits for a turn of every loop.
@@ -183,8 +188,9 @@ func (e *Engine) Watch(seq uint64, channel string, written func()) {
 	e.fanout.Watch(seq, channel, written)
 }
 
-// Leave closes the stream of a session; it says no when there is none.
-func (e *Engine) Leave(sid string) bool { return e.fanout.Leave(sid) }
+// Leave closes the stream of a session. Its errors are ErrSessionGone and
+// ErrNotOwner.
+func (e *Engine) Leave(sid string, by Owner) error { return e.fanout.Leave(sid, by) }
 
 // Tune takes effect on the next batch, heartbeat or check of every stream. No
 // stream is closed by it.

@@ -61,7 +61,7 @@ func TestAPatchChangesTheSetAtOnePlaceOfTheLog(t *testing.T) {
 			}
 			publish()
 			p := engine.Patch{Add: subsets.Draw(rt, "add"), Remove: subsets.Draw(rt, "remove")}
-			patched, err := r.Patch("s", p)
+			patched, err := r.Patch("s", engine.Owner{}, p)
 			if errors.Is(err, engine.ErrNothingLeft) {
 				continue
 			}
@@ -112,10 +112,10 @@ func TestAPatchReplaysWhatItAddsWithoutAnIDAndMarksThePlace(t *testing.T) {
 		stream.Start(&c)
 		synctest.Wait()
 		c.got()
-		if _, err := r.Patch("t", engine.Patch{Add: []string{"b"}}); !errors.Is(err, engine.ErrSessionGone) {
+		if _, err := r.Patch("t", engine.Owner{}, engine.Patch{Add: []string{"b"}}); !errors.Is(err, engine.ErrSessionGone) {
 			t.Error(err)
 		}
-		if _, err := r.Patch("s", engine.Patch{Remove: []string{"a"}}); !errors.Is(err, engine.ErrNothingLeft) {
+		if _, err := r.Patch("s", engine.Owner{}, engine.Patch{Remove: []string{"a"}}); !errors.Is(err, engine.ErrNothingLeft) {
 			t.Error(err)
 		}
 		many := make([]string, 100)
@@ -123,16 +123,16 @@ func TestAPatchReplaysWhatItAddsWithoutAnIDAndMarksThePlace(t *testing.T) {
 			many[i] = fmt.Sprintf("m%d", i)
 		}
 		var tooMany *engine.TooManyError
-		if _, err := r.Patch("s", engine.Patch{Add: many}); !errors.As(err, &tooMany) || tooMany.Have != 101 {
+		if _, err := r.Patch("s", engine.Owner{}, engine.Patch{Add: many}); !errors.As(err, &tooMany) || tooMany.Have != 101 {
 			t.Error(err)
 		}
 		c.block()
 		p := engine.Patch{Add: []string{"b", "old"}, From: map[string]wire.Cursor{"b": {Epoch: epoch, Seq: 1}, "old": {Epoch: "zzzz"}}}
-		patched, err := r.Patch("s", p)
+		patched, err := r.Patch("s", engine.Owner{}, p)
 		if err != nil || patched.Revision != 2 || patched.Effective.Seq != 2 || fmt.Sprint(patched.Channels) != "[a b old]" {
 			t.Fatalf("%+v, %v", patched, err)
 		}
-		if _, err := r.Patch("s", engine.Patch{Add: []string{"x"}}); !errors.Is(err, engine.ErrSessionBusy) {
+		if _, err := r.Patch("s", engine.Owner{}, engine.Patch{Add: []string{"x"}}); !errors.Is(err, engine.ErrSessionBusy) {
 			t.Error(err)
 		}
 		r.publish("b", "3")
@@ -151,7 +151,7 @@ func TestAPatchReplaysWhatItAddsWithoutAnIDAndMarksThePlace(t *testing.T) {
 				t.Fatalf("line %d is not %s:\n%s", i, want, strings.Join(lines, "\n"))
 			}
 		}
-		if !r.Leave("s") || r.Leave("s") {
+		if r.Leave("s", engine.Owner{}) != nil || !errors.Is(r.Leave("s", engine.Owner{}), engine.ErrSessionGone) {
 			t.Error("a stream must be left once")
 		}
 		if c.closedAt().IsZero() {
@@ -170,7 +170,7 @@ func TestWhatAPatchAddsBeginsWhereTheStreamIs(t *testing.T) {
 		c := client{stream: stream}
 		stream.Start(&c)
 		r.publish("b", "1", "2", "3") // before it is added
-		patched, err := r.Patch("s", engine.Patch{Add: []string{"b"}})
+		patched, err := r.Patch("s", engine.Owner{}, engine.Patch{Add: []string{"b"}})
 		if err != nil || patched.Effective.Seq != 3 {
 			t.Fatalf("%+v, %v", patched, err)
 		}
@@ -197,7 +197,7 @@ func TestAPatchInMidReplayKeepsWhatWasReset(t *testing.T) {
 		c := client{stream: stream}
 		c.block()
 		stream.Start(&c)
-		if _, err := r.Patch("s", engine.Patch{Add: []string{"c"}}); err != nil {
+		if _, err := r.Patch("s", engine.Owner{}, engine.Patch{Add: []string{"c"}}); err != nil {
 			t.Fatal(err)
 		}
 		c.unblock()

@@ -39,7 +39,7 @@ func TestAPercentFeatureSticksToItsClientAndHitsItsShare(t *testing.T) {
 	const clients = 20000
 	on := 0
 	for i := range clients {
-		who := engine.Identity{SID: fmt.Sprintf("s%d", i), Subject: fmt.Sprintf("user-%d", i)}
+		who := engine.Identity{SID: fmt.Sprintf("s%d", i), Owner: engine.Owner{Subject: fmt.Sprintf("user-%d", i)}}
 		flags, _ := s.of(who)
 		who.SID = "another session"
 		if again, _ := s.of(who); again["newChart"] != flags["newChart"] {
@@ -55,7 +55,7 @@ func TestAPercentFeatureSticksToItsClientAndHitsItsShare(t *testing.T) {
 	feature.Percent = 60
 	wider := newFlagSet(s, 2, []config.Feature{feature})
 	for i := range 1000 {
-		who := engine.Identity{Subject: fmt.Sprintf("user-%d", i)}
+		who := engine.Identity{Owner: engine.Owner{Subject: fmt.Sprintf("user-%d", i)}}
 		before, _ := s.of(who)
 		after, _ := wider.of(who)
 		if before["newChart"] && !after["newChart"] {
@@ -66,12 +66,12 @@ func TestAPercentFeatureSticksToItsClientAndHitsItsShare(t *testing.T) {
 
 func TestStickyBySessionIgnoresTheClient(t *testing.T) {
 	f := config.Feature{Name: "x", Mode: config.Percent, Percent: 50, StickyBy: config.Session}
-	if got := stickyKey(f, engine.Identity{SID: "s", Subject: "u", Client: "192.0.2.1"}); got != "s" {
+	if got := stickyKey(f, engine.Identity{SID: "s", Owner: engine.Owner{Subject: "u"}, Client: "192.0.2.1"}); got != "s" {
 		t.Errorf("sticks to %q", got)
 	}
 	f.StickyBy = config.Client
 	for want, who := range map[string]engine.Identity{
-		"u":         {SID: "s", Subject: "u", Client: "192.0.2.1"},
+		"u":         {SID: "s", Owner: engine.Owner{Subject: "u"}, Client: "192.0.2.1"},
 		"192.0.2.1": {SID: "s", Client: "192.0.2.1"},
 		"s":         {SID: "s"},
 	} {

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net/http"
 	"strconv"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -68,9 +69,10 @@ func (e *MismatchError) Error() string {
 	return fmt.Sprintf("event %d repeats an earlier key with another payload", e.Index)
 }
 
-// Authenticator says who wants to publish; see auth.Publisher for its errors.
+// Authenticator says who makes a request, or why that cannot be said: an error
+// of auth.
 type Authenticator interface {
-	Authenticate(r *http.Request) (auth.Principal, error)
+	Authenticate(r *http.Request) (*auth.Principal, error)
 }
 
 // maxInFlight is how many events may wait for the log at once. A log that does
@@ -177,16 +179,20 @@ func (p *Publish) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		p.refuseEvents(w, r, err, request.MaxEventBytes)
 		return
 	}
+	if denied := notPublishable(who, events); len(denied) > 0 {
+		p.refuse(w, r, http.StatusForbidden, KindChannelDenied, Channels(denied...), Detail("not allowed to publish to "+strings.Join(denied, ", ")))
+		return
+	}
 	if p.pace(w, r, who, len(events)) {
 		p.append(w, r, who, events, require, p.trace(r, events, began))
 	}
 }
 
 // admit answers the request itself when it may not publish.
-func (p *Publish) admit(w http.ResponseWriter, r *http.Request) (auth.Principal, bool) {
+func (p *Publish) admit(w http.ResponseWriter, r *http.Request) (*auth.Principal, bool) {
 	if err := p.origin.Check(r); err != nil {
 		p.refuse(w, r, http.StatusForbidden, KindOriginDenied, Detail("a page of another origin may not publish"))
-		return auth.Principal{}, false
+		return nil, false
 	}
 	who, err := p.auth.Authenticate(r)
 	if err == nil {
@@ -197,7 +203,7 @@ func (p *Publish) admit(w http.ResponseWriter, r *http.Request) (auth.Principal,
 		p.complain(r, "publisher cannot be checked", "error", err)
 	}
 	p.refuse(w, r, no.status, no.kind, no.options...)
-	return auth.Principal{}, false
+	return nil, false
 }
 
 // refusalOf answers an error of auth. Only what the caller can change is told.
@@ -212,7 +218,7 @@ func refusalOf(err error) *refusal {
 		RetryAfter(publishRetryAfter), Detail("credentials cannot be checked at the moment")}}
 }
 
-func (p *Publish) append(w http.ResponseWriter, r *http.Request, who auth.Principal, events []wire.Event, require string, span *trace.Span) {
+func (p *Publish) append(w http.ResponseWriter, r *http.Request, who *auth.Principal, events []wire.Event, require string, span *trace.Span) {
 	n := int64(len(events))
 	defer p.inFlight.Add(-n)
 	if p.inFlight.Add(n) > maxInFlight {

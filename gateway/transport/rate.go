@@ -36,7 +36,7 @@ const (
 
 // pace answers the request itself when its events come too fast. Then none of
 // them is counted.
-func (p *Publish) pace(w http.ResponseWriter, r *http.Request, who auth.Principal, events int) bool {
+func (p *Publish) pace(w http.ResponseWriter, r *http.Request, who *auth.Principal, events int) bool {
 	if who.Subject == "" {
 		return true
 	}

@@ -2,9 +2,11 @@ package transport
 
 import (
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/streamgateway/streamgateway/gateway/auth"
+	"github.com/streamgateway/streamgateway/gateway/engine"
 	"github.com/streamgateway/streamgateway/gateway/engine/wire"
 )
 
@@ -12,16 +14,16 @@ import (
 const reasonNotAllowed = "not-allowed"
 
 // readerOf says who wants to read.
-func readerOf(a Authenticator, r *http.Request) (auth.Principal, *refusal) {
+func readerOf(a Authenticator, r *http.Request) (*auth.Principal, *refusal) {
 	who, err := a.Authenticate(r)
 	if err != nil {
-		return who, refusalOf(err)
+		return nil, refusalOf(err)
 	}
 	return who, nil
 }
 
 // split parts what may be read from what may not; names are patterns already.
-func split(who auth.Principal, names []string) (allowed []string, denied []wire.Denied) {
+func split(who *auth.Principal, names []string) (allowed []string, denied []wire.Denied) {
 	for _, name := range names {
 		if p, err := wire.ParsePattern(name); err == nil && who.MayRead(p) {
 			allowed = append(allowed, name)
@@ -34,8 +36,8 @@ func split(who auth.Principal, names []string) (allowed []string, denied []wire.
 
 // narrow takes out of a request what its sender may not read. A stream tells it
 // in sg.open; a poll, which has no such place, is refused.
-func (ask *streamRequest) narrow(who auth.Principal) *refusal {
-	allowed, denied := split(who, ask.Subs.All())
+func (ask *streamRequest) narrow() *refusal {
+	allowed, denied := split(ask.who, ask.Subs.All())
 	if len(denied) == 0 {
 		return nil
 	}
@@ -56,4 +58,20 @@ func notAllowed(denied []wire.Denied) *refusal {
 		names[i] = d.Channel
 	}
 	return streamRefusal(http.StatusForbidden, KindChannelDenied, "not allowed to read "+strings.Join(names, ", "), Channels(names...))
+}
+
+// owner is whose a stream is: who else may not change or close it.
+func owner(who *auth.Principal) engine.Owner {
+	return engine.Owner{Subject: who.Subject, Tenant: who.Tenant}
+}
+
+// notPublishable lists the channels of events that may not be published to,
+// each once.
+func notPublishable(who *auth.Principal, events []wire.Event) (denied []string) {
+	for i := range events {
+		if name := events[i].Channel; !slices.Contains(denied, name) && !who.MayPublish(name) {
+			denied = append(denied, name)
+		}
+	}
+	return denied
 }

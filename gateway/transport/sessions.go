@@ -5,13 +5,15 @@ import (
 	"net/http"
 	"slices"
 
+	"github.com/streamgateway/streamgateway/gateway/auth"
 	"github.com/streamgateway/streamgateway/gateway/engine"
 	"github.com/streamgateway/streamgateway/gateway/engine/wire"
 	"github.com/streamgateway/streamgateway/gateway/limit"
 )
 
 // Sessions is the handler of /sessions/{sid}: PATCH changes what a running
-// stream reads, DELETE closes it. Who knows a session's 128 random bits may.
+// stream reads, DELETE closes it. It takes a session's 128 random bits, and a
+// credential of the subject that opened it.
 type Sessions struct {
 	engine  *engine.Engine
 	readers Authenticator
@@ -65,31 +67,30 @@ func (s *Sessions) Patch(w http.ResponseWriter, r *http.Request) {
 	if no == nil {
 		p, no = parsePatch(body)
 	}
+	var who *auth.Principal
+	if no == nil {
+		who, no = readerOf(s.readers, r)
+	}
 	var denied []wire.Denied
 	if no == nil {
-		denied, no = s.narrow(r, &p)
+		denied, no = narrowPatch(who, &p)
 	}
 	if no == nil {
-		var patched *engine.Patched
-		patched, err := s.engine.Patch(sid, p)
+		patched, err := s.engine.Patch(sid, owner(who), p)
 		if err == nil {
 			answer := sessionAnswer{SID: sid, Revision: patched.Revision, Channels: patched.Channels, Denied: denied, Effective: patched.Effective.String()}
 			s.results.add(PatchDone)
 			writeBody(w, wire.AppendPayload(nil, answer))
 			return
 		}
-		no = patchRefusal(err)
+		no = sessionRefusal(err)
 	}
 	s.results.add(no.kind)
 	Problem(w, r, no.status, no.kind, no.options...)
 }
 
-// narrow takes out of a change what its sender may not read.
-func (s *Sessions) narrow(r *http.Request, p *engine.Patch) ([]wire.Denied, *refusal) {
-	who, no := readerOf(s.readers, r)
-	if no != nil {
-		return nil, no
-	}
+// narrowPatch takes out of a change what its sender may not read.
+func narrowPatch(who *auth.Principal, p *engine.Patch) ([]wire.Denied, *refusal) {
 	allowed, denied := split(who, p.Add)
 	if len(denied) > 0 && len(allowed) == 0 {
 		return nil, notAllowed(denied)
@@ -103,8 +104,13 @@ func (s *Sessions) narrow(r *http.Request, p *engine.Patch) ([]wire.Denied, *ref
 
 // Delete is DELETE /sessions/{sid}, which a page sends as its last act.
 func (s *Sessions) Delete(w http.ResponseWriter, r *http.Request) {
-	if !s.engine.Leave(r.PathValue("sid")) {
-		no := sessionGone()
+	who, no := readerOf(s.readers, r)
+	if no == nil {
+		if err := s.engine.Leave(r.PathValue("sid"), owner(who)); err != nil {
+			no = sessionRefusal(err)
+		}
+	}
+	if no != nil {
 		Problem(w, r, no.status, no.kind, no.options...)
 		return
 	}
@@ -115,13 +121,15 @@ func sessionGone() *refusal {
 	return streamRefusal(http.StatusNotFound, KindSessionGone, "this replica serves no such stream; open a new one with all channels")
 }
 
-func patchRefusal(err error) *refusal {
+func sessionRefusal(err error) *refusal {
 	if over, ok := errors.AsType[*engine.TooManyError](err); ok {
 		return streamRefusal(http.StatusUnprocessableEntity, KindTooManySubscriptions, over.Error(), Limit(over.What, int64(over.Max), "request"))
 	}
 	switch {
 	case errors.Is(err, engine.ErrSessionBusy):
 		return streamRefusal(http.StatusConflict, KindSessionBusy, "an earlier change of this stream is still being replayed", RetryAfter(publishRetryAfter))
+	case errors.Is(err, engine.ErrNotOwner):
+		return streamRefusal(http.StatusForbidden, KindChannelDenied, "this stream was opened by somebody else")
 	case errors.Is(err, engine.ErrNothingLeft):
 		return badParameter("remove", errors.New("would leave nothing to read; DELETE closes a stream"))
 	}

@@ -72,7 +72,7 @@ func (s *Streams) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	release := func() { s.limits.Release(client) }
 	defer func() { release() }()
-	ask.Identity = engine.Identity{SID: s.newSID(), Client: client.String(), Request: RequestID(r.Context())}
+	ask.Identity = engine.Identity{SID: s.newSID(), Owner: owner(ask.who), Client: client.String(), Request: RequestID(r.Context())}
 	if ask.poll {
 		opened()
 		s.polls.Add(1)
@@ -109,10 +109,11 @@ func (s *Streams) understand(w http.ResponseWriter, r *http.Request) (*streamReq
 		return nil, no
 	}
 	ask, no := parseStream(w, r, s.connections.Load())
-	if no == nil {
-		no = ask.narrow(who)
+	if no != nil {
+		return nil, no
 	}
-	return ask, no
+	ask.who = who
+	return ask, ask.narrow()
 }
 
 // streamHeader sets what all answers with a body of events have. Names are

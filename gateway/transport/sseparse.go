@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/streamgateway/streamgateway/gateway/auth"
 	"github.com/streamgateway/streamgateway/gateway/engine"
 	"github.com/streamgateway/streamgateway/gateway/engine/wire"
 )
@@ -22,6 +23,7 @@ const (
 // streamRequest is a request that can be understood.
 type streamRequest struct {
 	engine.Request
+	who *auth.Principal // sent it
 	// inBand: transient refusals are told inside of a stream, since a native
 	// EventSource gives up for good on any other status.
 	inBand bool

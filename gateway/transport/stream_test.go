@@ -127,6 +127,10 @@ func (r *recorder) transcript() string {
 
 // get asks for a stream in a bubble and gives a way to end it.
 func (p *pod) get(t *testing.T, query string, header ...string) (r *recorder, leave func()) {
+	return openStream(t, p, query, header...)
+}
+
+func openStream(t *testing.T, h http.Handler, query string, header ...string) (r *recorder, leave func()) {
 	ctx, cancel := context.WithCancel(t.Context())
 	q := httptest.NewRequestWithContext(ctx, http.MethodGet, Base+"/stream?"+query, nil)
 	for i := 0; i < len(header); i += 2 {
@@ -137,7 +141,7 @@ func (p *pod) get(t *testing.T, query string, header ...string) (r *recorder, le
 	go func() {
 		defer close(done)
 		defer func() { _ = recover() }() // ErrAbortHandler, when the client leaves first
-		p.ServeHTTP(r, q)
+		h.ServeHTTP(r, q)
 	}()
 	synctest.Wait()
 	return r, func() { cancel(); <-done }

@@ -13,6 +13,7 @@ var (
 	ErrSessionGone = errors.New("no such session")
 	ErrSessionBusy = errors.New("an earlier change is not done")
 	ErrNothingLeft = errors.New("no subscription is left")
+	ErrNotOwner    = errors.New("the stream belongs to somebody else")
 )
 
 // TooManyError says which bound a Patch would cross.
@@ -63,23 +64,35 @@ func (f *Fanout) session(sid string) *Stream {
 }
 
 // Patch changes what a stream reads, all of it or nothing.
-func (f *Fanout) Patch(sid string, p Patch) (patched *Patched, err error) {
-	s := f.session(sid)
-	if s == nil {
-		return nil, ErrSessionGone
+func (f *Fanout) Patch(sid string, by Owner, p Patch) (patched *Patched, err error) {
+	s, err := f.owned(sid, by)
+	if err != nil {
+		return nil, err
 	}
 	s.loop.call(func() { patched, err = s.loop.patch(s, &p) })
 	return patched, err
 }
 
-// Leave closes a stream; it says no when there is none.
-func (f *Fanout) Leave(sid string) bool {
-	s := f.session(sid)
-	if s == nil {
-		return false
+// owned gives the stream of a session to whom it belongs.
+func (f *Fanout) owned(sid string, by Owner) (*Stream, error) {
+	switch s := f.session(sid); {
+	case s == nil:
+		return nil, ErrSessionGone
+	case s.id.Owner != by:
+		return nil, ErrNotOwner
+	default:
+		return s, nil
+	}
+}
+
+// Leave closes a stream; the errors are ErrSessionGone and ErrNotOwner.
+func (f *Fanout) Leave(sid string, by Owner) error {
+	s, err := f.owned(sid, by)
+	if err != nil {
+		return err
 	}
 	s.Leave()
-	return true
+	return nil
 }
 
 func (l *loop) patch(s *Stream, p *Patch) (*Patched, error) {

@@ -28,11 +28,17 @@ func (r *Request) key() groupKey { return groupKey{subs: r.Subs.Key(), format: r
 
 // Identity is who reads a stream; flags stick to it.
 type Identity struct {
-	SID     string // id of the session, unique per stream
-	Subject string // whose credential opened it; empty = anonymous
+	SID string // id of the session, unique per stream
+	Owner
 	Client  string // what stands for the client where there is no subject; may be empty
 	Poll    bool   // asks by long-poll, and not for a stream
 	Request string // id of the request that opened it, for logs; may be empty
+}
+
+// Owner is whose credential opened a stream: nobody else may change or close it.
+type Owner struct {
+	Subject string // empty = anonymous
+	Tenant  string // empty = the default one
 }
 
 // Flags are the feature flags of streams.
