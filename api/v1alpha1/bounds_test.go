@@ -69,6 +69,8 @@ func bounds() []bound {
 		number("rollout.analysis.minEvents", 0, 1000000),
 		between("rollout.analysis.thresholds.maxErrorPercent", nil, int64(0), int64(100), int64(101)),
 		between("rollout.analysis.thresholds.maxDropPercent", nil, "0", "100", "100.01"),
+		between("rollout.analysis.thresholds.maxBrowserP95", "0ms", "1ms", "5m", "5m1ms"),
+		between("observability.beaconInterval", "9999ms", "10s", "1h", "1h1ms"),
 		between("rollout.analysis.thresholds.maxP99Latency", "0ms", "1ms", "1m", "1m1ms"),
 		number("rollout.analysis.thresholds.maxQueuePercent", 1, 100),
 		number("rollout.analysis.thresholds.maxReconnectsPerMinutePercent", 1, 1000),

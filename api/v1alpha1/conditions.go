@@ -91,6 +91,8 @@ const (
 	ReasonLatencyHigh    = "LatencyHigh"
 	ReasonQueueFull      = "QueueFull"
 	ReasonReconnectStorm = "ReconnectStorm"
+	// ReasonBrowserLatencyHigh: pages report late events.
+	ReasonBrowserLatencyHigh = "BrowserLatencyHigh"
 	// ReasonBrokerUnavailable: the log of a pod fails, and publishes are refused.
 	ReasonBrokerUnavailable = "BrokerUnavailable"
 	// ReasonReplayWindowShort: events had to leave the replay buffer before

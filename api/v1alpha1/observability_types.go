@@ -57,6 +57,16 @@ type Observability struct {
 	// +optional
 	StatusInterval Duration `json:"statusInterval,omitempty"`
 
+	// beaconInterval is how often a page that reports its own latencies and
+	// reconnects does so, 20 % more or less; open streams are told a new one at
+	// once. The feature beacon, Disabled, stops the reports, and Percent takes a
+	// sample. Default 1m; 10s to 1h. Effect: hot.
+	// +streamgateway:class=hot
+	// +kubebuilder:default="1m"
+	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('10s') && duration(self) <= duration('1h')",message="must be between 10s and 1h"
+	// +optional
+	BeaconInterval Duration `json:"beaconInterval,omitempty"`
+
 	// tracing sends spans of published events to an OpenTelemetry collector:
 	// publish, append, ring, first write. Absent: nothing is traced.
 	// +optional

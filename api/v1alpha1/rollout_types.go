@@ -53,7 +53,7 @@ type Analysis struct {
 	Thresholds *Thresholds `json:"thresholds,omitempty"`
 }
 
-// Thresholds bound the pods' own numbers.
+// Thresholds bound the pods' own numbers, and what pages report.
 type Thresholds struct {
 	// maxErrorPercent bounds failed deliveries and publishes, in percent of
 	// attempts, with at most two decimals. Default 1; 0 to 100. Effect: at once,
@@ -106,6 +106,16 @@ type Thresholds struct {
 	// +kubebuilder:validation:Maximum=1000
 	// +optional
 	MaxReconnectsPerMinutePercent int32 `json:"maxReconnectsPerMinutePercent,omitempty"`
+
+	// maxBrowserP95 bounds the latency from the log to a page's handler that 95
+	// of 100 pages report for 95 of 100 of their events, once 20 pages have
+	// reported within a minute. Pages are not under your control: set it where
+	// readers are trusted. Absent: not judged; 1ms to 5m. Effect: at once, no
+	// pod is touched.
+	// +streamgateway:class=outside
+	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('1ms') && duration(self) <= duration('5m')",message="must be between 1ms and 5m"
+	// +optional
+	MaxBrowserP95 Duration `json:"maxBrowserP95,omitempty"`
 }
 
 // RollbackMode says who takes a bad revision back.

@@ -269,6 +269,13 @@ type MetricsStatus struct {
 	// +optional
 	LatencyP99Milliseconds *int32 `json:"latencyP99Milliseconds,omitempty"`
 
+	// browserP95Milliseconds is the latency from the log to a page's handler
+	// that 95 of 100 pages reported, within a minute, for 95 of 100 of their
+	// events, in milliseconds. Absent: no page reported.
+	// +kubebuilder:validation:Minimum=0
+	// +optional
+	BrowserP95Milliseconds *int32 `json:"browserP95Milliseconds,omitempty"`
+
 	// errorPercent is failed deliveries and publishes, in percent of attempts.
 	// +optional
 	ErrorPercent DecimalPercent `json:"errorPercent,omitempty"`

@@ -407,6 +407,11 @@ func (in *MetricsStatus) DeepCopyInto(out *MetricsStatus) {
 		*out = new(int32)
 		**out = **in
 	}
+	if in.BrowserP95Milliseconds != nil {
+		in, out := &in.BrowserP95Milliseconds, &out.BrowserP95Milliseconds
+		*out = new(int32)
+		**out = **in
+	}
 	if in.EventsPerSecond != nil {
 		in, out := &in.EventsPerSecond, &out.EventsPerSecond
 		*out = new(int64)

@@ -131,6 +131,7 @@ func TestHostilePodIsAnErrorAndHoldsUpNobody(t *testing.T) {
 		"reports negative connections": {pod(t, answers(report.Report{Pod: "p", Connections: report.Connections{Active: -1}})), "negative"},
 		"reports an impossible lag":    {pod(t, answers(report.Report{Pod: "p", Queue: report.Queue{LagPercent: 1e9}})), "lag"},
 		"reports an endless revision":  {pod(t, answers(report.Report{Pod: "p", Nack: &report.Nack{Revision: strings.Repeat("x", 64)}})), "revision"},
+		"reports too many of browsers": {pod(t, answers(report.Report{Pod: "p", Browsers: report.Browsers{Latency: report.Histogram{Counts: make([]uint64, 10000)}}})), "buckets"},
 		"reports too many buckets":     {pod(t, answers(report.Report{Pod: "p", Latency: report.Histogram{Counts: make([]uint64, 10000)}})), "buckets"},
 	}
 	for name, c := range cases {

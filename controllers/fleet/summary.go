@@ -29,6 +29,10 @@ type Summary struct {
 	ReconnectsPerMinute float64 // streams that pods ended or lost unasked
 	Offered             float64 // events delivered, failed and dropped: how much the rates rest on
 
+	// Of what pages reported in the last minute.
+	BrowserP95     time.Duration // of the pages' own 95th percentiles
+	BrowserReports float64       // that had a latency
+
 	// ShortReplay are the pods that hold less than replay.ttl for lack of memory.
 	ShortReplay []string
 
@@ -62,6 +66,7 @@ func Summarize(samples []Sample, silent int, serial int64) Summary {
 	var t totals
 	for i := range samples {
 		s.add(&samples[i].Newer)
+		t.browsers = t.browsers.Add(samples[i].Newer.Browsers.Latency)
 		if samples[i].seconds() > 0 {
 			s.Rated++
 			t.add(&samples[i])
@@ -102,6 +107,7 @@ type totals struct {
 	deliveredRate, publishedRate float64 // per second
 	lostRate                     float64 // per second
 	latency                      report.Histogram
+	browsers                     report.Histogram
 }
 
 func (t *totals) add(s *Sample) {
@@ -123,6 +129,7 @@ func (s *Summary) rates(t *totals) {
 	s.LatencyP50 = duration(t.latency.Quantile(0.50))
 	s.LatencyP95 = duration(t.latency.Quantile(0.95))
 	s.LatencyP99 = duration(t.latency.Quantile(0.99))
+	s.BrowserP95, s.BrowserReports = duration(t.browsers.Quantile(0.95)), float64(t.browsers.Count())
 	s.Offered = t.delivered + t.failed + t.dropped
 	s.ErrorPercent = percent(t.failed+t.publishFailed, t.delivered+t.failed+t.published+t.publishFailed)
 	s.DropPercent = percent(t.dropped, s.Offered)

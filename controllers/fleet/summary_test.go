@@ -121,6 +121,17 @@ func TestPodsWhoseLogFailsAreNamed(t *testing.T) {
 	}
 }
 
+// Reports come in minutes, so what pods tell of the last one is summed as it is.
+func TestReportsOfPagesAreSummedOverPodsWithoutAnOlderSample(t *testing.T) {
+	s := Summarize([]Sample{
+		{Newer: report.Report{Pod: "a", Browsers: report.Browsers{Latency: histogram(repeat(18, 10)...)}}},
+		{Newer: report.Report{Pod: "b", Browsers: report.Browsers{Latency: histogram(repeat(2, 3000)...)}}},
+	}, 0, 0)
+	if s.BrowserReports != 20 || s.BrowserP95 < 2500*time.Millisecond || s.BrowserP95 > 3600*time.Millisecond {
+		t.Errorf("p95 %s of %v reports", s.BrowserP95, s.BrowserReports)
+	}
+}
+
 func TestShortReplayAndDrainingPodsAreNamedAndCounted(t *testing.T) {
 	s := Summarize([]Sample{
 		{Newer: report.Report{Pod: "a", Replay: report.Replay{Short: true}, Time: at(3)}},

@@ -43,7 +43,7 @@ func Hot(spec *v1alpha1.StreamGatewaySpec) (config.Hot, error) {
 		OpenDuration:     d.parse("circuitBreaker.openDuration", spec.CircuitBreaker.OpenDuration),
 		HalfOpenProbes:   int(spec.CircuitBreaker.HalfOpenProbes),
 	}
-	if err := observability(spec.Observability, &hot.Observability); err != nil {
+	if err := observability(spec.Observability, &d, &hot.Observability); err != nil {
 		return hot, err
 	}
 	for _, f := range spec.Features {
@@ -105,8 +105,9 @@ func texts[T ~string](list []T) []string {
 	return out
 }
 
-func observability(o *v1alpha1.Observability, out *config.Observability) error {
+func observability(o *v1alpha1.Observability, d *durations, out *config.Observability) error {
 	out.LogLevel, out.AccessLog = string(o.LogLevel), string(o.AccessLog)
+	out.BeaconInterval = d.parse("observability.beaconInterval", o.BeaconInterval)
 	if o.Tracing == nil {
 		return nil
 	}

@@ -11,27 +11,32 @@ import (
 
 // Reasons of a breach.
 const (
-	ReasonErrorRateHigh     = "ErrorRateHigh"
-	ReasonDropRateHigh      = "DropRateHigh"
-	ReasonLatencyHigh       = "LatencyHigh"
-	ReasonQueueFull         = "QueueFull"
-	ReasonReconnectStorm    = "ReconnectStorm"
-	ReasonReplayWindowShort = "ReplayWindowShort"
-	ReasonBrokerUnavailable = "BrokerUnavailable"
+	ReasonErrorRateHigh      = "ErrorRateHigh"
+	ReasonDropRateHigh       = "DropRateHigh"
+	ReasonLatencyHigh        = "LatencyHigh"
+	ReasonQueueFull          = "QueueFull"
+	ReasonReconnectStorm     = "ReconnectStorm"
+	ReasonBrowserLatencyHigh = "BrowserLatencyHigh"
+	ReasonReplayWindowShort  = "ReplayWindowShort"
+	ReasonBrokerUnavailable  = "BrokerUnavailable"
 )
 
 // fewStreams is how many streams reconnects are counted against at least: two
 // of three that end are no storm.
 const fewStreams = 100
 
-// Thresholds bound the pods' own numbers.
+// fewReports is how many reports of pages are too few to judge by.
+const fewReports = 20
+
+// Thresholds bound the pods' own numbers, and what pages report.
 type Thresholds struct {
 	MaxErrorPercent               float64
 	MaxDropPercent                float64
 	MaxP99Latency                 time.Duration
 	MaxQueuePercent               float64
-	MaxReconnectsPerMinutePercent float64 // of the connections
-	MinEvents                     int     // offered in the window, for percentages and latencies to count
+	MaxReconnectsPerMinutePercent float64       // of the connections
+	MaxBrowserP95                 time.Duration // 0 = not judged
+	MinEvents                     int           // offered in the window, for percentages and latencies to count
 }
 
 // DefaultThresholds are those of an empty spec.
@@ -78,6 +83,9 @@ func Judge(s *fleet.Summary, t Thresholds) *Breach {
 	case reconnects > t.MaxReconnectsPerMinutePercent:
 		return over(ReasonReconnectStorm, "reconnectsPerMinutePercent", short(reconnects), short(t.MaxReconnectsPerMinutePercent),
 			"more than %s %% of streams a minute ended unasked")
+	case t.MaxBrowserP95 > 0 && s.BrowserReports >= fewReports && s.BrowserP95 > t.MaxBrowserP95:
+		return over(ReasonBrowserLatencyHigh, "browserP95", s.BrowserP95.Round(time.Millisecond).String(), t.MaxBrowserP95.String(),
+			"more than 5 %% of pages report that more than 5 %% of their events took over %s")
 	case len(s.ShortReplay) > 0:
 		return &Breach{Reason: ReasonReplayWindowShort, Message: fmt.Sprintf(
 			"%s keeps events for less than replay.ttl: replay.maxBytes is too small for the traffic", strings.Join(s.ShortReplay, ", "))}

@@ -152,8 +152,22 @@ func TestAnOutageOfTheLogIsNoFaultOfARevision(t *testing.T) {
 	}
 }
 
+func TestPagesAreJudgedOnlyWhenAskedForAndByTwentyReports(t *testing.T) {
+	slow := fleet.Summary{BrowserReports: 20, BrowserP95: time.Minute}
+	limits := rollout.DefaultThresholds()
+	if b := rollout.Judge(&slow, limits); b != nil {
+		t.Errorf("without a threshold: %+v", b)
+	}
+	limits.MaxBrowserP95 = time.Second
+	slow.BrowserReports--
+	if b := rollout.Judge(&slow, limits); b != nil {
+		t.Errorf("by 19 reports: %+v", b)
+	}
+}
+
 func TestThresholdsAreCrossedFromAbove(t *testing.T) {
 	limits := rollout.DefaultThresholds()
+	limits.MaxBrowserP95 = 2 * time.Second
 	for reason, c := range map[string]struct{ at, over fleet.Summary }{
 		rollout.ReasonErrorRateHigh: {fleet.Summary{Offered: 100, ErrorPercent: 1}, fleet.Summary{Offered: 100, ErrorPercent: 1.01}},
 		rollout.ReasonDropRateHigh:  {fleet.Summary{Offered: 100, DropPercent: 1}, fleet.Summary{Offered: 100, DropPercent: 1.01}},
@@ -161,6 +175,8 @@ func TestThresholdsAreCrossedFromAbove(t *testing.T) {
 		rollout.ReasonQueueFull:     {fleet.Summary{QueuePercent: 90}, fleet.Summary{QueuePercent: 90.1}},
 		rollout.ReasonReconnectStorm: {
 			fleet.Summary{Connections: 1000, ReconnectsPerMinute: 200}, fleet.Summary{Connections: 1000, ReconnectsPerMinute: 201}},
+		rollout.ReasonBrowserLatencyHigh: {
+			fleet.Summary{BrowserReports: 20, BrowserP95: 2 * time.Second}, fleet.Summary{BrowserReports: 20, BrowserP95: 2*time.Second + 1}},
 		rollout.ReasonReplayWindowShort: {fleet.Summary{}, fleet.Summary{ShortReplay: []string{"a"}}},
 	} {
 		if b := rollout.Judge(&c.at, limits); b != nil {

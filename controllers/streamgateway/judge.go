@@ -237,6 +237,7 @@ func (s *scope) thresholds() rollout.Thresholds {
 	if w.MaxReconnectsPerMinutePercent > 0 {
 		t.MaxReconnectsPerMinutePercent = float64(w.MaxReconnectsPerMinutePercent)
 	}
+	t.MaxBrowserP95 = length(w.MaxBrowserP95, 0)
 	return t
 }
 

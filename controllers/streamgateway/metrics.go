@@ -94,7 +94,7 @@ func (s *scope) metrics(before *v1alpha1.MetricsStatus) *v1alpha1.MetricsStatus 
 }
 
 func rounded(s *fleet.Summary) *v1alpha1.MetricsStatus {
-	return &v1alpha1.MetricsStatus{
+	m := &v1alpha1.MetricsStatus{
 		Connections:            count32(float64(s.Connections)),
 		QueuePercent:           ptr.To(int32(math.Round(s.QueuePercent))),
 		LatencyP50Milliseconds: milliseconds(s.LatencyP50),
@@ -107,6 +107,10 @@ func rounded(s *fleet.Summary) *v1alpha1.MetricsStatus {
 		ReconnectsPerMinute:    count64(s.ReconnectsPerMinute),
 		SampledPods:            ptr.To(int32(s.Pods)),
 	}
+	if s.BrowserReports > 0 {
+		m.BrowserP95Milliseconds = milliseconds(s.BrowserP95)
+	}
+	return m
 }
 
 // twoDigits rounds to two significant digits.

@@ -38,6 +38,15 @@ func TestLatencyThatWasMeasuredIsNotZero(t *testing.T) {
 	}
 }
 
+func TestPagesThatDoNotReportAreNotShownAsFast(t *testing.T) {
+	if m := rounded(&fleet.Summary{}); m.BrowserP95Milliseconds != nil {
+		t.Errorf("%d ms of no page", *m.BrowserP95Milliseconds)
+	}
+	if m := rounded(&fleet.Summary{BrowserReports: 1, BrowserP95: 1234 * time.Millisecond}); *m.BrowserP95Milliseconds != 1200 {
+		t.Errorf("%d ms", *m.BrowserP95Milliseconds)
+	}
+}
+
 func TestRoundedNumbersAreWithinTheSchema(t *testing.T) {
 	m := rounded(&fleet.Summary{QueuePercent: 99.7, ErrorPercent: math.Inf(1), DropPercent: 100, EventsPerSecond: math.MaxFloat64, Connections: math.MaxInt})
 	if *m.QueuePercent != 100 || m.ErrorPercent != "100" || m.DropPercent != "100" || *m.Connections != math.MaxInt32 || *m.EventsPerSecond != 1e15 {

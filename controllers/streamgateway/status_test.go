@@ -195,6 +195,10 @@ func causesOfTheOthers() []cause {
 		{"deliveries fail", traffic(func(s *fleet.Summary) { s.ErrorPercent = 2 }), "Healthy=False/ErrorRateHigh Ready=False/Unhealthy", "more than 1 %"},
 		{"events are dropped", traffic(func(s *fleet.Summary) { s.DropPercent = 2 }), "Healthy=False/DropRateHigh", "skipped"},
 		{"deliveries are late", traffic(func(s *fleet.Summary) { s.LatencyP99 = 2 * time.Second }), "Healthy=False/LatencyHigh", "over 1s"},
+		{"pages get their events late", func(s *scope) {
+			s.sg.Spec.Rollout.Analysis.Thresholds.MaxBrowserP95 = "2s"
+			traffic(func(s *fleet.Summary) { s.BrowserP95, s.BrowserReports = 3*time.Second, 20 })(s)
+		}, "Healthy=False/BrowserLatencyHigh Ready=False/Unhealthy", "more than 5 % of pages report that more than 5 % of their events took over 2s"},
 		{"clients lag", traffic(func(s *fleet.Summary) { s.QueuePercent = 95 }), "Healthy=False/QueueFull", "90 %"},
 		{"streams end unasked", traffic(func(s *fleet.Summary) { s.ReconnectsPerMinute = 30 }), "Healthy=False/ReconnectStorm", "20 %"},
 		{"the log fails", traffic(func(s *fleet.Summary) { s.BrokerDown, s.ErrorPercent = []string{"pod-a"}, 50 }), "Healthy=False/BrokerUnavailable Ready=False/Unhealthy", "the log of pod-a fails"},

@@ -94,7 +94,7 @@ func Default() (Cold, Hot) {
 			Delivery:      Delivery{EventsPerSecond: 2000, BytesPerSecond: 4 << 20},
 			Connect:       Connect{PerSecond: 2000, Burst: 10000},
 		},
-		Observability:  Observability{LogLevel: LogInfo, AccessLog: Disabled, Tracing: Tracing{SamplePercent: 1}},
+		Observability:  Observability{LogLevel: LogInfo, AccessLog: Disabled, Tracing: Tracing{SamplePercent: 1}, BeaconInterval: time.Minute},
 		Auth:           Auth{Publishers: Publishers{Mode: ModeKubernetes, Audiences: []string{"streamgateway.io"}, CacheTTL: 10 * time.Second}},
 		CircuitBreaker: CircuitBreaker{Mode: Enabled, FailureThreshold: 5, OpenDuration: 5 * time.Second, HalfOpenProbes: 3},
 	}

@@ -145,11 +145,14 @@ type Subscribers struct {
 	AnonymousChannels []string `json:"anonymousChannels,omitempty"` // patterns that everybody may read; none = everything
 }
 
-// Observability says what a pod tells of itself in its log.
+// Observability says what a pod tells of itself, and how often pages tell it of
+// themselves.
 type Observability struct {
 	LogLevel  string  `json:"logLevel"`  // one of the Log constants
 	AccessLog string  `json:"accessLog"` // Enabled or Disabled: one line for each stream that ends
 	Tracing   Tracing `json:"tracing"`
+	// BeaconInterval is how often pages that report how they feel do so, ±20 %.
+	BeaconInterval time.Duration `json:"beaconInterval"`
 }
 
 // Tracing says how much is traced; where to is cold.

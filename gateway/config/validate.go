@@ -103,6 +103,7 @@ func (c *check) hot(path string, h Hot) {
 	if p := h.Observability.Tracing.SamplePercent; !(p >= 0 && p <= 100) {
 		c.fail(path+"observability.tracing.samplePercent", p, "is not between 0 and 100", "1 samples one trace of a hundred")
 	}
+	c.duration(path+"observability.beaconInterval", h.Observability.BeaconInterval, time.Second, 24*time.Hour)
 	oneOf(c, path+"observability.accessLog", h.Observability.AccessLog, Enabled, Disabled)
 	c.features(path+"features", h.Features)
 	if h.Batching.Window >= h.Connections.Heartbeat {

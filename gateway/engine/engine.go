@@ -192,6 +192,9 @@ func (e *Engine) Watch(seq uint64, channel string, written func()) {
 // ErrNotOwner.
 func (e *Engine) Leave(sid string, by Owner) error { return e.fanout.Leave(sid, by) }
 
+// Serves tells whether this is the id of an open stream.
+func (e *Engine) Serves(sid string) bool { return e.fanout.Serves(sid) }
+
 // Tune takes effect on the next batch, heartbeat or check of every stream. No
 // stream is closed by it.
 func (e *Engine) Tune(t Tuning) {

@@ -41,6 +41,7 @@ type Report struct {
 	Queue          Queue          `json:"queue"`
 	Replay         Replay         `json:"replay"`
 	CircuitBreaker CircuitBreaker `json:"circuitBreaker"`
+	Browsers       Browsers       `json:"browsers"`
 	// Latency is event in this pod's log → last byte handed to the socket, on
 	// one clock, since the pod's start.
 	Latency Histogram `json:"latency"`
@@ -63,6 +64,16 @@ type Connections struct {
 	// Lost counts streams that the pod ended or lost unasked: write error or
 	// timeout, slow, overload. Never drain, age, or a close by the client.
 	Lost uint64 `json:"lost"`
+}
+
+// Browsers is what pages reported in the last minute.
+type Browsers struct {
+	// Latency counts each report once, by the 95th percentile that the page
+	// measured, from the log to its handler. A page has one vote, however many
+	// events it got: percentiles of pages cannot be added up to one of events.
+	Latency   Histogram `json:"latency"`
+	Reports   uint64    `json:"reports"`   // with a latency or without
+	Buffering uint64    `json:"buffering"` // of these: from behind a proxy that holds streams back
 }
 
 // Events counts events on their way in and out.

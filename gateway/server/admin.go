@@ -97,15 +97,27 @@ func (s *Server) report() report.Report {
 			Bytes: stats.Ring.Bytes, Short: stats.Ring.Short,
 		},
 		CircuitBreaker: report.CircuitBreaker{State: circuit.State.String(), Opened: circuit.Opened},
+		Browsers:       s.browserReport(),
 		Latency:        latencyOf(stats),
 	}
 }
 
+// browserReport is what pages told in the last minute, not since the start: the
+// operator looks at seconds, in which few of them report.
+func (s *Server) browserReport() report.Browsers {
+	minute := s.browsers.now().since(s.history.oldest().browsers)
+	return report.Browsers{Latency: shortened(minute.latency), Reports: minute.reports, Buffering: minute.buffering}
+}
+
 // latencyOf gives the engine's counts the form that can be merged over pods.
 func latencyOf(stats engine.Stats) report.Histogram {
-	counts := stats.Latency.Counts
-	for len(counts) > 0 && counts[len(counts)-1] == 0 {
-		counts = counts[:len(counts)-1]
+	return shortened(report.Histogram{Counts: slices.Clone(stats.Latency.Counts), Sum: stats.Latency.SumSeconds})
+}
+
+// shortened leaves trailing zeros out.
+func shortened(h report.Histogram) report.Histogram {
+	for len(h.Counts) > 0 && h.Counts[len(h.Counts)-1] == 0 {
+		h.Counts = h.Counts[:len(h.Counts)-1]
 	}
-	return report.Histogram{Counts: slices.Clone(counts), Sum: stats.Latency.SumSeconds}
+	return h
 }

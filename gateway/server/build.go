@@ -105,7 +105,7 @@ func (s *Server) connect() (*cluster.Cluster, error) {
 // makeRooms makes everything that runs by the hot configuration, with the
 // defaults until the first document comes.
 func (s *Server) makeRooms(hot config.Hot, api *cluster.Cluster) {
-	flags := newFlagSet(nil, 0, hot.Features)
+	flags := newFlagSet(nil, 0, hot.Features, hot.Observability.BeaconInterval)
 	options := engine.Options{
 		Epoch: s.info.Epoch, Floor: s.info.Tail, Durability: s.info.Durability.String(),
 		Buckets: report.Buckets, Bucket: report.Bucket, Ended: s.access.ended,
@@ -130,6 +130,7 @@ func (s *Server) makeRooms(hot config.Hot, api *cluster.Cluster) {
 	s.publish = transport.NewPublish(s.publisher, appender{s.guard, s.info, s.engine}, s.log,
 		s.tracing.tracer, s.histograms.acknowledged)
 	s.sessions = transport.NewSessions(s.engine, s.subscriber)
+	s.beacon = transport.NewBeacon(s.takeBeacon)
 	s.sse = transport.NewStreams(s.engine, s.subscriber, s.streams, s.gate, s.sockets, s.options.Pod, transport.Connections(hot.Connections))
 }
 
@@ -152,7 +153,7 @@ const configMapSuffix = "-config"
 // the structs must match field by field, or this does not compile.
 func (s *Server) take(serial int64, r config.Revision) {
 	hot := r.Hot
-	flags := newFlagSet(s.flags.Load(), serial, hot.Features)
+	flags := newFlagSet(s.flags.Load(), serial, hot.Features, hot.Observability.BeaconInterval)
 	s.engine.Tune(tuningOf(hot, flags))
 	s.publisher.Tune(auth.Publishers(hot.Auth.Publishers))
 	s.subscriber.Tune(auth.Subscribers(hot.Auth.Subscribers))
@@ -171,7 +172,7 @@ func (s *Server) take(serial int64, r config.Revision) {
 
 func (s *Server) setFlags(flags *flagSet) {
 	s.flags.Store(flags)
-	s.engine.Flags(engine.Flags{Revision: flags.revision, Of: flags.of})
+	s.engine.Flags(engine.Flags{Revision: flags.revision, BeaconMs: flags.beaconInterval.Milliseconds(), Of: flags.of})
 }
 
 // tuningOf is what the engine runs by: the document, and the flags that switch

@@ -4,6 +4,7 @@ import (
 	"hash/fnv"
 	"maps"
 	"slices"
+	"time"
 
 	"github.com/streamgateway/streamgateway/gateway/config"
 	"github.com/streamgateway/streamgateway/gateway/engine"
@@ -19,6 +20,7 @@ const (
 	flagBatching      = "batching"      // off: every event is written at once
 	flagReplay        = "replay"        // off: nobody resumes
 	flagCoalesce      = "coalesce"      // off: parts are delivered one by one
+	flagBeacon        = "beacon"        // off: pages do not report how they feel
 )
 
 // flagSet is the features of one document, ready for quick answers.
@@ -27,21 +29,26 @@ type flagSet struct {
 	features []config.Feature
 	all      map[string]bool // of every stream, without the percent features
 	percent  []config.Feature
+	// beaconInterval is how often a page reports; streams are told it with the
+	// flags.
+	beaconInterval time.Duration
 }
 
 // newFlagSet keeps the revision of the set before when nothing changed, so that
 // running streams are told of changes only. serial numbers a changed set, but a
 // person may have kept it.
-func newFlagSet(before *flagSet, serial int64, features []config.Feature) *flagSet {
-	if before != nil && slices.Equal(before.features, features) {
+func newFlagSet(before *flagSet, serial int64, features []config.Feature, beaconInterval time.Duration) *flagSet {
+	if before != nil && slices.Equal(before.features, features) && before.beaconInterval == beaconInterval {
 		return before
 	}
 	revision := serial
 	if before != nil {
 		revision = max(serial, before.revision+1)
 	}
-	s := &flagSet{revision: revision, features: slices.Clone(features),
-		all: map[string]bool{flagSSE: true, flagUnifiedStream: true, flagBatching: true, flagReplay: true, flagCoalesce: true, fanout.FlagCompression: true}}
+	s := &flagSet{revision: revision, features: slices.Clone(features), all: map[string]bool{}, beaconInterval: beaconInterval}
+	for _, name := range []string{flagSSE, flagUnifiedStream, flagBatching, flagReplay, flagCoalesce, flagBeacon, fanout.FlagCompression} {
+		s.all[name] = true
+	}
 	for _, f := range features {
 		if f.Mode == config.Percent {
 			s.percent = append(s.percent, f)

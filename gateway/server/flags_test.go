@@ -3,15 +3,16 @@ package server
 import (
 	"fmt"
 	"testing"
+	"time"
 
 	"github.com/streamgateway/streamgateway/gateway/config"
 	"github.com/streamgateway/streamgateway/gateway/engine"
 )
 
 func TestBuiltInFlagsAreOnAndUnknownOnesAreHandedThrough(t *testing.T) {
-	s := newFlagSet(nil, 4, []config.Feature{{Name: "newChart", Mode: config.Enabled}, {Name: "oldChart", Mode: config.Disabled}, {Name: "batching", Mode: config.Disabled}})
+	s := newFlagSet(nil, 4, []config.Feature{{Name: "newChart", Mode: config.Enabled}, {Name: "oldChart", Mode: config.Disabled}, {Name: "batching", Mode: config.Disabled}}, time.Minute)
 	flags, end := s.of(engine.Identity{SID: "1"})
-	if got := fmt.Sprint(flags); end != nil || got != "map[batching:false coalesce:true compression:true newChart:true oldChart:false replay:true sse:true unifiedStream:true]" {
+	if got := fmt.Sprint(flags); end != nil || got != "map[batching:false beacon:true coalesce:true compression:true newChart:true oldChart:false replay:true sse:true unifiedStream:true]" {
 		t.Errorf("%s, end %v", got, end)
 	}
 	if !s.off("batching") || s.off("replay") {
@@ -21,21 +22,24 @@ func TestBuiltInFlagsAreOnAndUnknownOnesAreHandedThrough(t *testing.T) {
 
 func TestTheRevisionMovesOnlyWithTheFlags(t *testing.T) {
 	features := []config.Feature{{Name: "a", Mode: config.Enabled}}
-	first := newFlagSet(nil, 4, features)
-	if same := newFlagSet(first, 5, features); same != first {
+	first := newFlagSet(nil, 4, features, time.Minute)
+	if same := newFlagSet(first, 5, features, time.Minute); same != first {
 		t.Error("the same flags became new ones")
 	}
-	if next := newFlagSet(first, 6, nil); next.revision != 6 {
+	if other := newFlagSet(first, 5, features, time.Hour); other == first || other.revision != 5 {
+		t.Errorf("revision %d with another interval of reports", other.revision)
+	}
+	if next := newFlagSet(first, 6, nil, time.Minute); next.revision != 6 {
 		t.Errorf("revision %d", next.revision)
 	}
-	if kept := newFlagSet(first, 4, nil); kept.revision != 5 {
+	if kept := newFlagSet(first, 4, nil, time.Minute); kept.revision != 5 {
 		t.Errorf("revision %d of other flags under the same serial", kept.revision)
 	}
 }
 
 func TestAPercentFeatureSticksToItsClientAndHitsItsShare(t *testing.T) {
 	feature := config.Feature{Name: "newChart", Mode: config.Percent, Percent: 30, StickyBy: config.Client}
-	s := newFlagSet(nil, 1, []config.Feature{feature})
+	s := newFlagSet(nil, 1, []config.Feature{feature}, time.Minute)
 	const clients = 20000
 	on := 0
 	for i := range clients {
@@ -53,7 +57,7 @@ func TestAPercentFeatureSticksToItsClientAndHitsItsShare(t *testing.T) {
 		t.Errorf("%d %% of clients instead of 30", share)
 	}
 	feature.Percent = 60
-	wider := newFlagSet(s, 2, []config.Feature{feature})
+	wider := newFlagSet(s, 2, []config.Feature{feature}, time.Minute)
 	for i := range 1000 {
 		who := engine.Identity{Owner: engine.Owner{Subject: fmt.Sprintf("user-%d", i)}}
 		before, _ := s.of(who)
@@ -82,7 +86,7 @@ func TestStickyBySessionIgnoresTheClient(t *testing.T) {
 }
 
 func TestUnifiedStreamOffEndsStreamsForGood(t *testing.T) {
-	s := newFlagSet(nil, 1, []config.Feature{{Name: "unifiedStream", Mode: config.Percent, Percent: 0}})
+	s := newFlagSet(nil, 1, []config.Feature{{Name: "unifiedStream", Mode: config.Percent, Percent: 0}}, time.Minute)
 	if _, end := s.of(engine.Identity{SID: "s"}); end == nil || end.Reason != "flag-off" || end.RetryMs != nil {
 		t.Errorf("end %+v", end)
 	}
@@ -91,7 +95,7 @@ func TestUnifiedStreamOffEndsStreamsForGood(t *testing.T) {
 func TestFlagsThatActOnTheEngineChangeItsTuning(t *testing.T) {
 	_, hot := config.Default()
 	hot.Features = []config.Feature{{Name: "batching", Mode: config.Disabled}, {Name: "replay", Mode: config.Percent}}
-	tuning := tuningOf(hot, newFlagSet(nil, 1, hot.Features))
+	tuning := tuningOf(hot, newFlagSet(nil, 1, hot.Features, time.Minute))
 	if tuning.Batching.Window != 0 || tuning.Replay.Mode != config.Disabled {
 		t.Errorf("tuning %+v", tuning)
 	}
@@ -101,7 +105,7 @@ func TestFlagsThatActOnTheEngineChangeItsTuning(t *testing.T) {
 }
 
 func TestSSEOffSendsStreamsAwayForAWhileAndLeavesPollsAlone(t *testing.T) {
-	s := newFlagSet(nil, 1, []config.Feature{{Name: "sse", Mode: config.Disabled}})
+	s := newFlagSet(nil, 1, []config.Feature{{Name: "sse", Mode: config.Disabled}}, time.Minute)
 	if _, end := s.of(engine.Identity{SID: "s", Poll: true}); end != nil {
 		t.Errorf("a poll is ended: %+v", end)
 	}

@@ -35,6 +35,8 @@ func (s *Server) janitor(ctx context.Context) {
 		s.engine.Evict()
 		s.publish.Sweep()
 		s.sessions.Sweep()
+		s.beacon.Sweep()
+		s.browsers.sweep(beaconSpacing(s.flags.Load()))
 		s.histograms.cleanup.Observe(time.Since(began).Seconds())
 		s.weigh()
 		if time.Since(s.history.newest()) >= samplePeriod {
@@ -61,6 +63,7 @@ type sample struct {
 	latency              report.Histogram
 	sizes                []uint64
 	busy                 []time.Duration // by loop
+	browsers             browserTotals
 }
 
 func (s *Server) sample() sample { return s.sampleOf(s.engine.Stats()) }
@@ -69,6 +72,7 @@ func (s *Server) sampleOf(stats engine.Stats) sample {
 	return sample{
 		at: time.Now(), published: s.publish.Counts().Events, delivered: stats.Events.Delivered,
 		latency: latencyOf(stats), sizes: slices.Clone(stats.Batches.Sizes[:]), busy: stats.Busy,
+		browsers: s.browsers.now(),
 	}
 }
 

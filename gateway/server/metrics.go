@@ -27,7 +27,9 @@ func (s *Server) metrics() transport.Metrics {
 	s.fillStreams(&m, stats)
 	s.fillEvents(&m, stats, now, past)
 	s.fillLog(&m, stats)
-	s.fillHealth(&m, stats)
+	minute := now.browsers.since(past.browsers)
+	fillBrowsers(&m, now.browsers, minute)
+	s.fillHealth(&m, stats, minute)
 	return m
 }
 
@@ -107,13 +109,22 @@ func (s *Server) fillLog(m *transport.Metrics, stats engine.Stats) {
 	}
 }
 
-func (s *Server) fillHealth(m *transport.Metrics, stats engine.Stats) {
+// fillBrowsers tells what pages report; the reports count since the start.
+func fillBrowsers(m *transport.Metrics, all, minute browserTotals) {
+	b := &m.LatencyMs.Browser
+	b.Reports, b.P95 = all.reports, ms(minute.latency, 0.95)
+	if n := minute.latency.Count(); n > 0 {
+		b.Avg = round(minute.average/float64(n)*1000, 3)
+	}
+}
+
+func (s *Server) fillHealth(m *transport.Metrics, stats engine.Stats, pages browserTotals) {
 	flags := s.flags.Load()
 	m.Flags.Rev = flags.revision
 	m.Flags.Values = flags.values()
 	// The shape names flags that nothing here acts on: what is not built is
 	// off.
-	for name, on := range map[string]bool{"zstd": false, "sharedConnection": false, "beacon": false} {
+	for name, on := range map[string]bool{"zstd": false, "sharedConnection": false} {
 		if _, set := m.Flags.Values[name]; !set {
 			m.Flags.Values[name] = on
 		}
@@ -127,6 +138,9 @@ func (s *Server) fillHealth(m *transport.Metrics, stats engine.Stats) {
 	}
 	if stats.Ring.Short {
 		m.Health.Status, m.Health.Reasons = "degraded", append(m.Health.Reasons, "replay-short")
+	}
+	if slugs := pages.reasons(); len(slugs) > 0 {
+		m.Health.Status, m.Health.Reasons = "degraded", append(m.Health.Reasons, slugs...)
 	}
 }
 

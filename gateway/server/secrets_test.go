@@ -57,7 +57,7 @@ func logged(t *testing.T) (*gateway, *journal) {
 		o.Log, o.Level = slog.New(slog.NewJSONHandler(j, &slog.HandlerOptions{Level: level})), level
 	})
 	g.config.take(g.document(func(h *config.Hot) {
-		h.Observability = config.Observability{LogLevel: config.LogDebug, AccessLog: config.Enabled}
+		h.Observability.LogLevel, h.Observability.AccessLog = config.LogDebug, config.Enabled
 	}))
 	return g, j
 }

@@ -26,6 +26,7 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 	w.slow(stats.Slow)
 	w.segments(stats.Segments)
 	w.auth(c.s.publisher.Counts())
+	w.browsers(c.s)
 	w.circuit(c.s.guard.breaker.Stats())
 	w.memory(c.s.memory)
 	w.loops(c.s.sampleOf(stats), c.s.history.oldest())
@@ -143,6 +144,14 @@ func (w writer) auth(counts auth.Counts) {
 	w.counter(name, help, counts.Unauthenticated, "method", "kubernetes", "result", "unauthenticated")
 	w.counter(name, help, counts.Denied, "method", "kubernetes", "result", "denied")
 	w.counter(name, help, counts.Unavailable, "method", "kubernetes", "result", "unavailable")
+}
+
+func (w writer) browsers(s *Server) {
+	told := s.browsers.now()
+	w.latency("sg_browser_latency_seconds", "What pages report as the 95th percentile of their events' latency, from the log to a handler.", told.latency, nil)
+	w.counter("sg_client_reports_total", "Reports of pages.", told.reports)
+	w.counter("sg_client_buffering_reports_total", "Reports of pages behind a proxy that holds streams back.", told.buffering)
+	w.counter(limited, limitedHelp, s.beacon.Dropped(), "limit", "beacon")
 }
 
 func (w writer) circuit(stats breaker.Stats) {

@@ -75,6 +75,8 @@ type Server struct {
 	publish     *transport.Publish
 	sse         *transport.Streams
 	sessions    *transport.Sessions
+	beacon      *transport.Beacon
+	browsers    browsers
 	config      *reloader
 	certificate *certificate // nil = no TLS
 	source      source
@@ -211,8 +213,8 @@ func protocols(tls bool) *http.Protocols {
 func (s *Server) routes() transport.Routes {
 	r := transport.Routes{
 		Stream: s.sse, Publish: s.publish, History: transport.NewHistory(s.engine, s.subscriber),
-		Sessions: s.sessions,
-		Metrics:  s.metrics, MetricsAccess: s.publisher, Log: s.log,
+		Sessions: s.sessions, Beacon: s.beacon,
+		Metrics: s.metrics, MetricsAccess: s.publisher, Log: s.log,
 	}
 	if s.options.Dev {
 		r.Page = devPage()

@@ -15,6 +15,7 @@ type Routes struct {
 	Publish  http.Handler   // POST /events and POST /channels/{channel}/events
 	Sessions *Sessions      // PATCH and DELETE /sessions/{sid}
 	History  *History       // GET below /channels/{channel}
+	Beacon   http.Handler   // POST /beacon
 	Metrics  func() Metrics // GET /metrics
 	// MetricsAccess says who may read Metrics.
 	MetricsAccess Authenticator
@@ -38,6 +39,7 @@ func (r Routes) Handler() http.Handler {
 	mux.Handle(Base+"/sessions/{sid}", methods{
 		http.MethodPatch: http.HandlerFunc(r.Sessions.Patch), http.MethodDelete: http.HandlerFunc(r.Sessions.Delete),
 	})
+	mux.Handle(Base+"/beacon", methods{http.MethodPost: r.Beacon})
 	mux.Handle(Base+"/time", withHead(http.HandlerFunc(serveTime)))
 	mux.Handle(Base+"/metrics", withHead(http.HandlerFunc(r.serveMetrics)))
 	mux.HandleFunc("/", func(w http.ResponseWriter, q *http.Request) {

@@ -57,7 +57,7 @@ func (l *loop) open(s *Stream, resume string, denied []wire.Denied, flags map[st
 		Time: time.Now().UnixMilli(), Heartbeat: c.Heartbeat.Milliseconds(),
 		BufferSeconds: l.tuning.BufferSeconds, Durability: l.f.opts.Durability,
 		Limits: wire.OpenLimits{Channels: c.MaxSubscriptions, Patterns: c.MaxPatterns},
-		Flags:  flags, FlagsRevision: l.flags.Revision,
+		Flags:  flags, FlagsRevision: l.flags.Revision, BeaconMs: l.flags.BeaconMs,
 	}
 	if open.Denied == nil {
 		open.Denied = []wire.Denied{}
@@ -286,7 +286,7 @@ func (l *loop) tellFlags(s *Stream) {
 		flags = map[string]bool{}
 	}
 	s.out = wire.AppendControl(s.out, wire.ControlFlags, wire.Cursor{}, &wire.FlagsChange{
-		FlagsRevision: s.flagsRev, Flags: flags,
+		FlagsRevision: s.flagsRev, Flags: flags, BeaconMs: l.flags.BeaconMs,
 	})
 	if end != nil {
 		l.finish(s, end, end.Reason)

@@ -73,6 +73,9 @@ func (f *Fanout) Patch(sid string, by Owner, p Patch) (patched *Patched, err err
 	return patched, err
 }
 
+// Serves tells whether this is the id of an open stream.
+func (f *Fanout) Serves(sid string) bool { return f.session(sid) != nil }
+
 // owned gives the stream of a session to whom it belongs.
 func (f *Fanout) owned(sid string, by Owner) (*Stream, error) {
 	switch s := f.session(sid); {

@@ -44,6 +44,7 @@ type Owner struct {
 // Flags are the feature flags of streams.
 type Flags struct {
 	Revision int64 // grows with every change
+	BeaconMs int64 // milliseconds between the reports of one page; 0 = says nothing of it
 	// Of gives the flags of one stream, and how to end it when a flag says
 	// that it may not run; with RetryMs it is not even begun. It must be quick, pure and safe for concurrent use.
 	Of func(Identity) (flags map[string]bool, end *wire.End)

@@ -88,6 +88,7 @@ type Open struct {
 	Limits        OpenLimits      `json:"limits"`
 	Flags         map[string]bool `json:"flags"`
 	FlagsRevision int64           `json:"flagsRev"`
+	BeaconMs      int64           `json:"beaconMs,omitempty"` // milliseconds between a page's reports
 }
 
 // Denied is a requested channel that stays out.
@@ -153,10 +154,12 @@ type Drain struct {
 	CloseMs int64  `json:"closeMs"`
 }
 
-// FlagsChange is sg.flags: flags changed, effective at once.
+// FlagsChange is sg.flags: flags or the pace of reports changed, effective at
+// once.
 type FlagsChange struct {
 	FlagsRevision int64           `json:"flagsRev"`
 	Flags         map[string]bool `json:"flags"`
+	BeaconMs      int64           `json:"beaconMs,omitempty"` // milliseconds between a page's reports
 }
 
 // End is sg.end: the last frame before an orderly close. RetryMs nil means do

@@ -348,6 +348,9 @@ var schemaYAML = typed.YAMLObject(`types:
 - name: com.github.streamgateway.streamgateway.api.v1alpha1.MetricsStatus
   map:
     fields:
+    - name: browserP95Milliseconds
+      type:
+        scalar: numeric
     - name: connections
       type:
         scalar: numeric
@@ -395,6 +398,10 @@ var schemaYAML = typed.YAMLObject(`types:
       type:
         scalar: numeric
       default: 9090
+    - name: beaconInterval
+      type:
+        namedType: com.github.streamgateway.streamgateway.api.v1alpha1.Duration
+      default: 1m
     - name: logLevel
       type:
         namedType: com.github.streamgateway.streamgateway.api.v1alpha1.LogLevel
@@ -814,6 +821,9 @@ var schemaYAML = typed.YAMLObject(`types:
 - name: com.github.streamgateway.streamgateway.api.v1alpha1.Thresholds
   map:
     fields:
+    - name: maxBrowserP95
+      type:
+        namedType: com.github.streamgateway.streamgateway.api.v1alpha1.Duration
     - name: maxDropPercent
       type:
         namedType: io.k8s.apimachinery.pkg.util.intstr.IntOrString

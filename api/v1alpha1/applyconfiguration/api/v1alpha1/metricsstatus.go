@@ -27,6 +27,10 @@ type MetricsStatusApplyConfiguration struct {
 	LatencyP95Milliseconds *int32 `json:"latencyP95Milliseconds,omitempty"`
 	// latencyP99Milliseconds is its 99th percentile, in milliseconds.
 	LatencyP99Milliseconds *int32 `json:"latencyP99Milliseconds,omitempty"`
+	// browserP95Milliseconds is the latency from the log to a page's handler
+	// that 95 of 100 pages reported, within a minute, for 95 of 100 of their
+	// events, in milliseconds. Absent: no page reported.
+	BrowserP95Milliseconds *int32 `json:"browserP95Milliseconds,omitempty"`
 	// errorPercent is failed deliveries and publishes, in percent of attempts.
 	ErrorPercent *apiv1alpha1.DecimalPercent `json:"errorPercent,omitempty"`
 	// dropPercent is events skipped by the slow-consumer policy, in percent of
@@ -89,6 +93,14 @@ func (b *MetricsStatusApplyConfiguration) WithLatencyP95Milliseconds(value int32
 // If called multiple times, the LatencyP99Milliseconds field is set to the value of the last call.
 func (b *MetricsStatusApplyConfiguration) WithLatencyP99Milliseconds(value int32) *MetricsStatusApplyConfiguration {
 	b.LatencyP99Milliseconds = &value
+	return b
+}
+
+// WithBrowserP95Milliseconds sets the BrowserP95Milliseconds field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the BrowserP95Milliseconds field is set to the value of the last call.
+func (b *MetricsStatusApplyConfiguration) WithBrowserP95Milliseconds(value int32) *MetricsStatusApplyConfiguration {
+	b.BrowserP95Milliseconds = &value
 	return b
 }
 

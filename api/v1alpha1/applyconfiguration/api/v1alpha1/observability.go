@@ -31,6 +31,11 @@ type ObservabilityApplyConfiguration struct {
 	// sake of its numbers alone; what happens is written at once. Default 30s;
 	// 10s to 10m. Effect: at once, no pod is touched.
 	StatusInterval *apiv1alpha1.Duration `json:"statusInterval,omitempty"`
+	// beaconInterval is how often a page that reports its own latencies and
+	// reconnects does so, 20 % more or less; open streams are told a new one at
+	// once. The feature beacon, Disabled, stops the reports, and Percent takes a
+	// sample. Default 1m; 10s to 1h. Effect: hot.
+	BeaconInterval *apiv1alpha1.Duration `json:"beaconInterval,omitempty"`
 	// tracing sends spans of published events to an OpenTelemetry collector:
 	// publish, append, ring, first write. Absent: nothing is traced.
 	Tracing *TracingApplyConfiguration `json:"tracing,omitempty"`
@@ -71,6 +76,14 @@ func (b *ObservabilityApplyConfiguration) WithAdminPort(value int32) *Observabil
 // If called multiple times, the StatusInterval field is set to the value of the last call.
 func (b *ObservabilityApplyConfiguration) WithStatusInterval(value apiv1alpha1.Duration) *ObservabilityApplyConfiguration {
 	b.StatusInterval = &value
+	return b
+}
+
+// WithBeaconInterval sets the BeaconInterval field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the BeaconInterval field is set to the value of the last call.
+func (b *ObservabilityApplyConfiguration) WithBeaconInterval(value apiv1alpha1.Duration) *ObservabilityApplyConfiguration {
+	b.BeaconInterval = &value
 	return b
 }
 

@@ -12,7 +12,7 @@ import (
 // ThresholdsApplyConfiguration represents a declarative configuration of the Thresholds type for use
 // with apply.
 //
-// Thresholds bound the pods' own numbers.
+// Thresholds bound the pods' own numbers, and what pages report.
 type ThresholdsApplyConfiguration struct {
 	// maxErrorPercent bounds failed deliveries and publishes, in percent of
 	// attempts, with at most two decimals. Default 1; 0 to 100. Effect: at once,
@@ -33,6 +33,12 @@ type ThresholdsApplyConfiguration struct {
 	// unasked in a minute, in percent of the open ones. Default 20; 1 to 1000.
 	// Effect: at once, no pod is touched.
 	MaxReconnectsPerMinutePercent *int32 `json:"maxReconnectsPerMinutePercent,omitempty"`
+	// maxBrowserP95 bounds the latency from the log to a page's handler that 95
+	// of 100 pages report for 95 of 100 of their events, once 20 pages have
+	// reported within a minute. Pages are not under your control: set it where
+	// readers are trusted. Absent: not judged; 1ms to 5m. Effect: at once, no
+	// pod is touched.
+	MaxBrowserP95 *apiv1alpha1.Duration `json:"maxBrowserP95,omitempty"`
 }
 
 // ThresholdsApplyConfiguration constructs a declarative configuration of the Thresholds type for use with
@@ -78,5 +84,13 @@ func (b *ThresholdsApplyConfiguration) WithMaxQueuePercent(value int32) *Thresho
 // If called multiple times, the MaxReconnectsPerMinutePercent field is set to the value of the last call.
 func (b *ThresholdsApplyConfiguration) WithMaxReconnectsPerMinutePercent(value int32) *ThresholdsApplyConfiguration {
 	b.MaxReconnectsPerMinutePercent = &value
+	return b
+}
+
+// WithMaxBrowserP95 sets the MaxBrowserP95 field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the MaxBrowserP95 field is set to the value of the last call.
+func (b *ThresholdsApplyConfiguration) WithMaxBrowserP95(value apiv1alpha1.Duration) *ThresholdsApplyConfiguration {
+	b.MaxBrowserP95 = &value
 	return b
 }
