@@ -196,7 +196,7 @@ func causesOfTheOthers() []cause {
 		{"events are dropped", traffic(func(s *fleet.Summary) { s.DropPercent = 2 }), "Healthy=False/DropRateHigh", "skipped"},
 		{"deliveries are late", traffic(func(s *fleet.Summary) { s.LatencyP99 = 2 * time.Second }), "Healthy=False/LatencyHigh", "over 1s"},
 		{"pages get their events late", func(s *scope) {
-			s.sg.Spec.Rollout.Analysis.Thresholds.MaxBrowserP95 = "2s"
+			s.sg.Spec.Rollout = &v1alpha1.Rollout{Analysis: &v1alpha1.Analysis{Thresholds: &v1alpha1.Thresholds{MaxBrowserP95: "2s"}}}
 			traffic(func(s *fleet.Summary) { s.BrowserP95, s.BrowserReports = 3*time.Second, 20 })(s)
 		}, "Healthy=False/BrowserLatencyHigh Ready=False/Unhealthy", "more than 5 % of pages report that more than 5 % of their events took over 2s"},
 		{"clients lag", traffic(func(s *fleet.Summary) { s.QueuePercent = 95 }), "Healthy=False/QueueFull", "90 %"},
