@@ -12,7 +12,8 @@ import (
 type Principal struct {
 	Subject string // "" = nobody in particular
 	Tenant  string // whose channels all names mean; "" = the default tenant
-	// Sub and Pub are the channels that may be read and published to.
+	// Sub and Pub are the channels that may be read and published to, all of
+	// them the tenant's.
 	Sub, Pub []wire.Pattern
 	Expires  time.Time // of the credential; zero = it does not
 	Limits   Limits
@@ -30,20 +31,27 @@ type Limits struct {
 // MayRead tells whether every channel that p selects may be read.
 func (who *Principal) MayRead(p wire.Pattern) bool { return covers(who.Sub, p) }
 
-// MayPublish tells whether a channel may be published to.
-func (who *Principal) MayPublish(channel string) bool {
-	p, err := wire.ParsePattern(channel)
-	return err == nil && p.IsExact() && covers(who.Pub, p)
-}
+// MayPublish tells whether a channel, given with its tenant, may be published
+// to.
+func (who *Principal) MayPublish(channel string) bool { return selects(who.Pub, channel) }
 
 // MayReadAll tells whether all of a set may be read.
 func (who *Principal) MayReadAll(subs *wire.SubSet) bool {
-	for _, name := range subs.All() {
-		if p, err := wire.ParsePattern(name); err != nil || !who.MayRead(p) {
+	for _, name := range subs.Exact() {
+		if !selects(who.Sub, name) {
+			return false
+		}
+	}
+	for _, p := range subs.Patterns() {
+		if !who.MayRead(p) {
 			return false
 		}
 	}
 	return true
+}
+
+func selects(rights []wire.Pattern, channel string) bool {
+	return slices.ContainsFunc(rights, func(right wire.Pattern) bool { return right.Match(channel) })
 }
 
 func covers(rights []wire.Pattern, p wire.Pattern) bool {

@@ -98,7 +98,7 @@ func (e *Engine) at(seq uint64) wire.Cursor { return wire.Cursor{Epoch: e.epoch,
 
 // exactly is the set of one channel, whose name has been checked.
 func exactly(channel string) *wire.SubSet {
-	subs, err := wire.NewSubSet([]string{channel})
+	subs, err := wire.QualifiedSubSet([]string{channel})
 	if err != nil {
 		panic(err)
 	}

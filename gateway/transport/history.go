@@ -28,7 +28,7 @@ func NewHistory(e *engine.Engine, readers Authenticator) *History { return &Hist
 
 // Page is GET /channels/{channel}/events: a page of what is kept.
 func (h *History) Page(w http.ResponseWriter, r *http.Request) {
-	channel, query, no := h.parse(r)
+	about, query, no := h.parse(r)
 	if no == nil {
 		var p wire.Position
 		limit := maxPageEvents
@@ -37,7 +37,7 @@ func (h *History) Page(w http.ResponseWriter, r *http.Request) {
 			limit, no = parseNumber(query, "limit", maxPageEvents, 1, maxPageEvents)
 		}
 		if no == nil {
-			writePage(w, h.engine.History(channel, p, limit, maxPageBytes))
+			writePage(w, h.engine.History(about, p, limit, maxPageBytes))
 			return
 		}
 	}
@@ -46,11 +46,11 @@ func (h *History) Page(w http.ResponseWriter, r *http.Request) {
 
 // Last is GET /channels/{channel}/last: the newest events.
 func (h *History) Last(w http.ResponseWriter, r *http.Request) {
-	channel, query, no := h.parse(r)
+	about, query, no := h.parse(r)
 	if no == nil {
 		var n int
 		if n, no = parseNumber(query, "n", 1, 1, maxLast); no == nil {
-			writePage(w, h.engine.Last(channel, n))
+			writePage(w, h.engine.Last(about, n))
 			return
 		}
 	}
@@ -59,12 +59,12 @@ func (h *History) Last(w http.ResponseWriter, r *http.Request) {
 
 // Presence is GET /channels/{channel}/presence: how many read a channel.
 func (h *History) Presence(w http.ResponseWriter, r *http.Request) {
-	channel, _, no := h.parse(r)
+	about, _, no := h.parse(r)
 	if no != nil {
 		Problem(w, r, no.status, no.kind, no.options...)
 		return
 	}
-	writeJSON(w, presence{channel, h.engine.Readers(channel), time.Now().UnixMilli()})
+	writeJSON(w, presence{wire.Unqualified(about), h.engine.Readers(about), time.Now().UnixMilli()})
 }
 
 type presence struct {
@@ -73,9 +73,10 @@ type presence struct {
 	AsOf    int64  `json:"asOf"`  // milliseconds since 1970
 }
 
-// parse reads which channel is asked about, by somebody who may read it.
-func (h *History) parse(r *http.Request) (channel string, query url.Values, no *refusal) {
-	channel = r.PathValue("channel")
+// parse reads which channel is asked about, by somebody who may read it, and
+// gives it with its tenant.
+func (h *History) parse(r *http.Request) (about string, query url.Values, no *refusal) {
+	channel := r.PathValue("channel")
 	if err := wire.CheckChannel(channel); err != nil {
 		return "", nil, streamRefusal(http.StatusBadRequest, KindInvalidChannel, err.Error())
 	}
@@ -90,7 +91,7 @@ func (h *History) parse(r *http.Request) (channel string, query url.Values, no *
 	if err != nil {
 		return "", nil, streamRefusal(http.StatusBadRequest, KindInvalidParameter, "the query cannot be decoded")
 	}
-	return channel, query, nil
+	return wire.Qualify(who.Tenant, channel), query, nil
 }
 
 // parseHistoryCursor takes a cursor or the beginning: a page of what is still

@@ -1,8 +1,11 @@
 package transport
 
 import (
+	"context"
+	"encoding/json"
 	"log/slog"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -109,6 +112,127 @@ func TestAPublisherReachesItsChannelsOnlyAndARequestIsRefusedWhole(t *testing.T)
 		}
 		if res.StatusCode != 403 || !strings.Contains(body, KindChannelDenied) || !strings.Contains(body, c.denied) || len(log.last) != 0 {
 			t.Errorf("%s: %d %s, appended %v", name, res.StatusCode, body, log.last)
+		}
+	}
+}
+
+// tenants are two people who may read everything, each of their own tenant.
+func tenants() people {
+	staff := people{}
+	for _, tenant := range []string{"acme", "evil"} {
+		all := everyChannel()[0].In(tenant)
+		staff[tenant] = auth.Principal{Subject: "u1", Tenant: tenant, Sub: []wire.Pattern{all}, Pub: []wire.Pattern{all}, Presence: true}
+	}
+	return staff
+}
+
+func TestNoRouteShowsATenantWhatIsAnothers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPod(t)
+		routes := p.surface(tenants(), tenants())
+		p.publish(wire.Event{Channel: "acme/a.b", Data: []byte(`"secret of acme"`)}, wire.Event{Channel: "a.b", Data: []byte(`"secret of nobody"`)},
+			wire.Event{Channel: "evil/a.b", Data: []byte(`"own"`)})
+		acme, leave := openStream(t, routes, "channels=a.b", "Authorization", "acme")
+		defer leave()
+		streams := map[string]string{}
+		for _, query := range []string{"channels=a.b&cursor=earliest", "channels=%3E&cursor=earliest", "channels=*.*&cursor=earliest&format=array",
+			"channels=a.b&last=10", "channels=a.*&cursor=k3f9x2.0&format=typed"} {
+			r, leaveOwn := openStream(t, routes, query, "Authorization", "evil")
+			p.publish(wire.Event{Channel: "acme/a.b", Data: []byte(`"secret of acme"`)})
+			time.Sleep(time.Second)
+			leaveOwn()
+			streams[query] = r.transcript()
+		}
+		for _, path := range []string{"/channels/a.b/events", "/channels/a.b/last?n=9", "/stream?channels=%3E,a.b&cursor=earliest&wait=1"} {
+			res, body := ask(t, routes, "GET", Base+path, "", "Authorization", "evil")
+			if res.StatusCode != 200 {
+				t.Errorf("%s: %d %s", path, res.StatusCode, body)
+			}
+			streams[path] = body
+		}
+		for path, text := range streams {
+			if strings.Contains(text, "secret") || strings.Contains(text, "acme") || strings.Contains(text, "evil/") || strings.Count(text, `"own"`) != 1 {
+				t.Errorf("%s: %s", path, text)
+			}
+		}
+		if _, body := ask(t, routes, "GET", Base+"/channels/a.b/presence", "", "Authorization", "evil"); !strings.Contains(body, `"channel":"a.b","count":0`) {
+			t.Error(body)
+		}
+		if _, body := ask(t, routes, "GET", Base+"/channels/a.b/presence", "", "Authorization", "acme"); !strings.Contains(body, `"count":1`) {
+			t.Error(body)
+		}
+		if text := acme.transcript(); strings.Count(text, "secret of acme") != 5 || strings.Contains(text, "own") {
+			t.Error(text)
+		}
+	})
+}
+
+func TestAPatchStaysInTheTenant(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPod(t)
+		routes := p.surface(tenants(), tenants())
+		p.publish(wire.Event{Channel: "acme/b", Data: []byte(`"secret"`)}, wire.Event{Channel: "evil/b", Data: []byte(`"own"`)})
+		r, leave := openStream(t, routes, "channels=a,c", "Authorization", "evil")
+		res, body := ask(t, routes, "PATCH", Base+"/sessions/"+r.sid(), `{"add":["b"],"remove":["c"],"from":{"b":"k3f9x2.0"}}`,
+			"Content-Type", "application/json", "Authorization", "evil")
+		if res.StatusCode != 200 || !strings.Contains(body, `"channels":["a","b"]`) {
+			t.Errorf("%d %s", res.StatusCode, body)
+		}
+		time.Sleep(time.Second)
+		leave()
+		if text := r.transcript(); strings.Contains(text, "secret") || strings.Contains(text, "evil") || !strings.Contains(text, `"own"`) ||
+			!strings.Contains(text, `"replayed":1,"channels":["b"]`) {
+			t.Error(text)
+		}
+	})
+}
+
+func TestAPositionOpensNoChannelThatIsDenied(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPod(t)
+		staff := people{"ann": {Subject: "ann", Sub: patternsOf("prices.>")}}
+		routes := p.surface(staff, staff)
+		p.publish(wire.Event{Channel: "secrets", Data: []byte(`"hidden"`)}, wire.Event{Channel: "prices.eur", Data: []byte(`"shown"`)})
+		body := `{"channels":["prices.eur","secrets"],"from":{"secrets":"k3f9x2.0","prices.eur":"k3f9x2.0"}}`
+		ctx, leave := context.WithCancel(t.Context())
+		q := httptest.NewRequestWithContext(ctx, "POST", Base+"/stream", strings.NewReader(body))
+		q.Header.Set("Content-Type", "application/json")
+		q.Header.Set("Authorization", "ann")
+		r := &recorder{header: http.Header{}}
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			defer func() { _ = recover() }() // ErrAbortHandler, when the client leaves first
+			routes.ServeHTTP(r, q)
+		}()
+		time.Sleep(time.Second)
+		leave()
+		<-done
+		if text := r.transcript(); strings.Contains(text, "hidden") || !strings.Contains(text, "shown") || !strings.Contains(text, `"denied":[{"channel":"secrets"`) {
+			t.Error(text)
+		}
+	})
+}
+
+func TestPublishersReachTheirOwnTenantOnly(t *testing.T) {
+	p := newPod(t)
+	log := &scriptedLog{}
+	routes := Routes{
+		Stream: p, History: NewHistory(p.engine, tenants()), Sessions: NewSessions(p.engine, tenants()), Log: slog.New(slog.DiscardHandler),
+		Publish: NewPublish(tenants(), log, slog.New(slog.DiscardHandler), nil, func(time.Duration, wire.Trace) {}),
+	}.Handler()
+	if res, body := ask(t, routes, "POST", Base+"/channels/a.b/events", "1", "Content-Type", "application/json", "Authorization", "evil"); res.StatusCode != 200 {
+		t.Fatalf("%d %s", res.StatusCode, body)
+	}
+	if got := log.last[0].Channel; got != "evil/a.b" {
+		t.Errorf("published to %q", got)
+	}
+	log.last = nil
+	for _, channel := range []string{"acme/a.b", "/a.b", "evil/a.b", "..", "a\x00b", "$sg.x"} {
+		line, _ := json.Marshal(map[string]any{"channel": channel, "data": 1})
+		res, body := ask(t, routes, "POST", Base+"/events", string(line), "Content-Type", "application/x-ndjson", "Authorization", "evil")
+		if res.StatusCode < 400 || log.last != nil {
+			t.Errorf("%q: %d %s", channel, res.StatusCode, body)
 		}
 	}
 }

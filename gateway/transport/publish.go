@@ -179,6 +179,9 @@ func (p *Publish) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		p.refuseEvents(w, r, err, request.MaxEventBytes)
 		return
 	}
+	for i := range events {
+		events[i].Channel = wire.Qualify(who.Tenant, events[i].Channel)
+	}
 	if denied := notPublishable(who, events); len(denied) > 0 {
 		p.refuse(w, r, http.StatusForbidden, KindChannelDenied, Channels(denied...), Detail("not allowed to publish to "+strings.Join(denied, ", ")))
 		return

@@ -89,16 +89,17 @@ func (s *Sessions) Patch(w http.ResponseWriter, r *http.Request) {
 	Problem(w, r, no.status, no.kind, no.options...)
 }
 
-// narrowPatch takes out of a change what its sender may not read.
+// narrowPatch takes out of a change what its sender may not read, and makes the
+// rest channels of the sender's tenant.
 func narrowPatch(who *auth.Principal, p *engine.Patch) ([]wire.Denied, *refusal) {
 	allowed, denied := split(who, p.Add)
 	if len(denied) > 0 && len(allowed) == 0 {
 		return nil, notAllowed(denied)
 	}
-	p.Add = allowed
 	for _, d := range denied {
 		delete(p.From, d.Channel)
 	}
+	p.Add, p.Remove, p.From = qualifyAll(who.Tenant, allowed), qualifyAll(who.Tenant, p.Remove), qualifyKeys(who.Tenant, p.From)
 	return denied, nil
 }
 

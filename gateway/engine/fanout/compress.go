@@ -63,7 +63,7 @@ func (l *loop) secret(events []wire.Element) bool {
 		return false
 	}
 	return slices.ContainsFunc(events, func(e wire.Element) bool {
-		return slices.ContainsFunc(l.exclude, func(p wire.Pattern) bool { return p.Match(e.Channel) })
+		return slices.ContainsFunc(l.exclude, func(p wire.Pattern) bool { return p.Match(wire.Unqualified(e.Channel)) })
 	})
 }
 

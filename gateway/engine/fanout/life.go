@@ -53,7 +53,7 @@ func (l *loop) open(s *Stream, resume string, denied []wire.Denied, flags map[st
 	open := &wire.Open{
 		Version: wire.ProtocolVersion, SID: s.id.SID, Revision: s.revision,
 		Cursor: l.f.at(s.cursor).String(), Resume: resume,
-		Channels: s.group.subs.All(), Denied: denied,
+		Channels: wire.UnqualifiedAll(s.group.subs.All()), Denied: denied,
 		Time: time.Now().UnixMilli(), Heartbeat: c.Heartbeat.Milliseconds(),
 		BufferSeconds: l.tuning.BufferSeconds, Durability: l.f.opts.Durability,
 		Limits: wire.OpenLimits{Channels: c.MaxSubscriptions, Patterns: c.MaxPatterns},

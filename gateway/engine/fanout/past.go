@@ -106,7 +106,7 @@ func without(all *wire.SubSet, skips []skip) *wire.SubSet {
 
 // subSet makes a set of subscriptions that were in a set before.
 func subSet(names []string) *wire.SubSet {
-	subs, err := wire.NewSubSet(names)
+	subs, err := wire.QualifiedSubSet(names)
 	if err != nil {
 		panic(err)
 	}
@@ -167,7 +167,7 @@ func (l *loop) nextOfSides(s *Stream) *block {
 			}
 			continue
 		}
-		p.caught = append(p.caught, o.subs.All()...)
+		p.caught = append(p.caught, wire.UnqualifiedAll(o.subs.All())...)
 		p.sides = p.sides[1:]
 	}
 	if len(p.caught) > 0 {

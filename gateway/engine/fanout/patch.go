@@ -28,7 +28,7 @@ func (e *TooManyError) Error() string {
 }
 
 // Patch changes the subscriptions of a running stream: first Remove, then Add.
-// The caller has checked names and rights.
+// The caller has checked names and rights. Names are with their tenant.
 type Patch struct {
 	Add, Remove []string
 	// From are channels of Add with a position of their own; the others begin
@@ -127,7 +127,7 @@ func (l *loop) patch(s *Stream, p *Patch) (*Patched, error) {
 	flags, _ := l.flags.Of(s.id) // what ends a stream is told by tellFlags
 	s.out = wire.AppendControl(s.out, wire.ControlOpen, wire.Cursor{}, l.open(s, plan.resume, nil, flags))
 	s.out = appendResets(s.out, plan.resets)
-	answer := &Patched{Revision: s.revision, Channels: subs.All(), Effective: l.f.at(s.cursor)}
+	answer := &Patched{Revision: s.revision, Channels: wire.UnqualifiedAll(subs.All()), Effective: l.f.at(s.cursor)}
 	l.advance(s)
 	return answer, nil
 }
@@ -135,7 +135,7 @@ func (l *loop) patch(s *Stream, p *Patch) (*Patched, error) {
 // apply gives the new set of subscriptions.
 func (p *Patch) apply(old *wire.SubSet, c *Connections) (*wire.SubSet, error) {
 	names := slices.DeleteFunc(old.All(), func(name string) bool { return slices.Contains(p.Remove, name) })
-	subs, err := wire.NewSubSet(append(names, p.Add...))
+	subs, err := wire.QualifiedSubSet(append(names, p.Add...))
 	switch {
 	case err != nil:
 		return nil, err

@@ -155,7 +155,7 @@ func (r *reader) sides(a *Answer, p Poll, room *int) {
 			continue
 		}
 		if o.cursor = next; next >= r.cursor {
-			r.past.caught = append(r.past.caught, o.subs.All()...)
+			r.past.caught = append(r.past.caught, wire.UnqualifiedAll(o.subs.All())...)
 			r.past.sides = r.past.sides[1:]
 		}
 	}

@@ -76,7 +76,7 @@ func decideOwn(log *ring.Ring, epoch string, replay bool, from map[string]wire.C
 		}
 		if reason != "" {
 			p.resets = append(p.resets, wire.Reset{
-				Reason: reason, Channels: []wire.ResetChannel{{Channel: name}}, ResumeAt: wire.Cursor{Epoch: epoch, Seq: head}.String(),
+				Reason: reason, Channels: []wire.ResetChannel{{Channel: wire.Unqualified(name)}}, ResumeAt: wire.Cursor{Epoch: epoch, Seq: head}.String(),
 			})
 			p.skips = append(p.skips, skip{name, head})
 		}
@@ -151,7 +151,7 @@ func resetsFor(lost []ring.ChannelLoss, epoch string, resumeAt uint64) (resets [
 			if loss.Unprovable != (reason == wire.ResetUnprovable) {
 				continue
 			}
-			named := wire.ResetChannel{Channel: loss.Channel}
+			named := wire.ResetChannel{Channel: wire.Unqualified(loss.Channel)}
 			if !loss.Unprovable {
 				named.EvictedUpto = wire.Cursor{Epoch: epoch, Seq: loss.EvictedUpto}.String()
 			}

@@ -221,7 +221,7 @@ func (l *loop) gapBlock(s *Stream) *block {
 // that selects it has lost nobody knows how many.
 func (p *gap) unsure(channel string) bool {
 	for name, n := range p.lost {
-		if pattern, err := wire.ParsePattern(name); n == nil && err == nil && pattern.Match(channel) {
+		if pattern, err := wire.ParseQualified(name); n == nil && err == nil && pattern.Match(channel) {
 			return true
 		}
 	}
@@ -244,7 +244,7 @@ func (l *loop) appendGap(dst []byte, p *gap) []byte {
 		if n != nil {
 			l.n.gapEvents += *n
 		}
-		notice.Channels = append(notice.Channels, wire.GapChannel{Channel: name, Lost: n})
+		notice.Channels = append(notice.Channels, wire.GapChannel{Channel: wire.Unqualified(name), Lost: n})
 	}
 	if len(notice.Channels) == 0 {
 		return wire.AppendCheckpoint(dst, upto)

@@ -32,13 +32,13 @@ type table struct {
 
 	mu     sync.RWMutex // guards what follows against readers
 	byName map[string]*channel
-	root   *node
+	roots  map[string]*node // by tenant
 }
 
 func (t *table) init() {
 	t.pages.Store(&[]*page{})
 	t.byName = map[string]*channel{}
-	t.root = &node{}
+	t.roots = map[string]*node{}
 }
 
 // writable gives the channel of a name, made when it is new. A new channel may
@@ -61,7 +61,7 @@ func (t *table) writable(name string, f *floors) *channel {
 	pages[ch.id/pageSize][ch.id%pageSize].Store(ch)
 	t.mu.Lock()
 	t.byName[ch.name] = ch
-	t.root.insert(ch)
+	t.insert(ch)
 	t.mu.Unlock()
 	return ch
 }
@@ -81,7 +81,7 @@ func (t *table) forget(channels []*channel) {
 	t.mu.Lock()
 	for _, ch := range channels {
 		delete(t.byName, ch.name)
-		t.root.remove(ch.name)
+		t.remove(ch.name)
 	}
 	t.mu.Unlock()
 	pages := *t.pages.Load()
@@ -108,14 +108,42 @@ func (t *table) len() int {
 	return len(t.byName)
 }
 
-// node is a segment of channel names; the way from the root spells them.
+func (t *table) insert(ch *channel) {
+	plain := wire.Unqualified(ch.name)
+	tenant := tenantOf(ch.name, plain)
+	root := t.roots[tenant]
+	if root == nil {
+		root = &node{}
+		t.roots[tenant] = root
+	}
+	root.insert(plain, ch)
+}
+
+func (t *table) remove(name string) {
+	plain := wire.Unqualified(name)
+	tenant := tenantOf(name, plain)
+	if root := t.roots[tenant]; root != nil {
+		root.remove(plain)
+		if len(root.children) == 0 {
+			delete(t.roots, tenant)
+		}
+	}
+}
+
+// tenantOf gives what stands before a name in its qualified form.
+func tenantOf(name, plain string) string {
+	return name[:max(0, len(name)-len(plain)-1)]
+}
+
+// node is a segment of a tenant's channel names; the way from the root spells
+// them.
 type node struct {
 	children map[string]*node
 	channel  *channel // of the name that ends here
 }
 
-func (n *node) insert(ch *channel) {
-	for seg := range strings.SplitSeq(ch.name, ".") {
+func (n *node) insert(plain string, ch *channel) {
+	for seg := range strings.SplitSeq(plain, ".") {
 		child := n.children[seg]
 		if child == nil {
 			child = &node{}
@@ -149,7 +177,8 @@ func (n *node) remove(name string) {
 // match calls visit with every channel that a pattern selects until visit says
 // no, and tells whether it never did. The table must be locked for reading.
 func (t *table) match(p wire.Pattern, visit func(*channel) bool) bool {
-	return t.root.match(p.String(), true, visit)
+	root := t.roots[p.Tenant()]
+	return root == nil || root.match(p.Unqualified(), true, visit)
 }
 
 // tip is a channel and its newest event at one moment.

@@ -58,14 +58,14 @@ func seqsIn(b *Batch) []uint64 {
 }
 
 func channelNames() *rapid.Generator[string] {
-	return rapid.SampledFrom([]string{"a", "b", "a.x", "a.y", "b.x", "a.x.1", "a.x.2", "b.y.1", "c.x", "$sg.x"})
+	return rapid.SampledFrom([]string{"a", "b", "a.x", "a.y", "b.x", "a.x.1", "a.x.2", "b.y.1", "c.x", "$sg.x", "t/a", "t/a.x", "u/a"})
 }
 
 func subscriptions(t *rapid.T) *wire.SubSet {
 	texts := rapid.SliceOfNDistinct(rapid.SampledFrom([]string{
-		"a", "b", "a.x", "a.y", "b.x", "a.x.1", "never.seen", "a.*", "a.>", "*.x", "*.*.1", ">", "b.>", "other.>",
+		"a", "b", "a.x", "a.y", "b.x", "a.x.1", "never.seen", "a.*", "a.>", "*.x", "*.*.1", ">", "b.>", "other.>", "t/a", "t/a.*", "t/>", "t/*.x", "u/*",
 	}), 1, 5, rapid.ID[string]).Draw(t, "subscriptions")
-	subs, err := wire.NewSubSet(texts)
+	subs, err := wire.QualifiedSubSet(texts)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -122,7 +122,7 @@ func (c *client) promised(m *model, after, upto uint64) *wire.SubSet {
 			kept = append(kept, s)
 		}
 	}
-	rest, err := wire.NewSubSet(kept)
+	rest, err := wire.QualifiedSubSet(kept)
 	if err != nil {
 		m.t.Fatal(err)
 	}
@@ -174,7 +174,7 @@ func (m *model) checkLaw(c *client, after, upto uint64) {
 			continue
 		}
 		for _, s := range c.subs.All() {
-			p, _ := wire.ParsePattern(s)
+			p, _ := wire.ParseQualified(s)
 			if lost := c.lost[s]; p.Match(r.Channel) && (r.Seq <= lost.after || r.Seq > lost.upto) {
 				m.t.Fatalf("event %d of %s is neither delivered to %q nor named", r.Seq, r.Channel, s)
 			}
@@ -212,7 +212,7 @@ func (m *model) prove() {
 	}
 	gone := m.ring.First() - 1
 	for _, s := range subs.All() {
-		p, _ := wire.ParsePattern(s)
+		p, _ := wire.ParseQualified(s)
 		missing := m.after(n, gone, p.Match)
 		l, named := lost[s]
 		switch {

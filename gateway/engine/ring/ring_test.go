@@ -118,7 +118,7 @@ func TestForgottenChannelsGiveTheirMemoryBack(t *testing.T) {
 		r := New("k3f9x2", 0, roomy)
 		for round := range 3 {
 			for i := range 2000 {
-				publish(r, fmt.Sprintf("round%d.user%d", round, i), 1)
+				publish(r, fmt.Sprintf("tenant%d/round%d.user%d", i%3, round, i), 1)
 			}
 			for range 8 {
 				time.Sleep(roomy.TTL / 2)
@@ -135,8 +135,8 @@ func TestForgottenChannelsGiveTheirMemoryBack(t *testing.T) {
 				pages++
 			}
 		}
-		if pages > 1 || len(r.table.root.children) != 0 {
-			t.Fatalf("%d pages and %d branches are left", pages, len(r.table.root.children))
+		if pages > 1 || len(r.table.roots) != 0 {
+			t.Fatalf("%d pages and %d branches are left", pages, len(r.table.roots))
 		}
 	})
 }

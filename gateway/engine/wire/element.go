@@ -9,8 +9,8 @@ import (
 // that envelope and array streams carry. The other slices point into it.
 type Element struct {
 	Seq     uint64
-	Time    int64 // milliseconds since 1970
-	Channel string
+	Time    int64  // milliseconds since 1970
+	Channel string // with its tenant, which JSON has not
 	JSON    []byte
 	Type    []byte // inside of the JSON string; empty = none
 	Data    []byte // JSON value of data, or of data64 when Kind is Binary
@@ -39,7 +39,7 @@ func AppendElement(dst []byte, epoch string, r *Record) ([]byte, Layout) {
 	dst = append(dst, `,"time":`...)
 	dst = strconv.AppendInt(dst, r.Time, 10)
 	dst = append(dst, `,"channel":"`...)
-	dst = appendEscaped(dst, r.Channel)
+	dst = appendEscaped(dst, Unqualified(r.Channel))
 	dst = append(dst, `","id":"`...)
 	if r.ID != "" {
 		dst = appendEscaped(dst, r.ID)

@@ -12,7 +12,7 @@ const (
 
 // Event is what a publisher wrote. It is immutable once it is appended.
 type Event struct {
-	Channel string
+	Channel string // in the log with its tenant
 	// ID is unique within Source. Empty means that the publisher gave none:
 	// then nothing is deduplicated and the event's cursor serves as its id.
 	ID     string

@@ -56,7 +56,7 @@ func appendPlain(dst []byte, format Format, e *Element) []byte {
 		dst = append(dst, '\n')
 	}
 	dst = append(dst, "sg: "...)
-	dst = append(dst, e.Channel...)
+	dst = append(dst, Unqualified(e.Channel)...)
 	dst = append(dst, ' ')
 	dst = strconv.AppendInt(dst, e.Time, 10)
 	if e.Kind == Binary {

@@ -5,12 +5,16 @@ import (
 	"strings"
 )
 
-// Pattern selects channels: segments as in a channel name, where "*" stands
-// for exactly one segment and a last ">" for one or more. A channel name is a
-// pattern that selects itself. The zero Pattern selects nothing.
-type Pattern struct{ text string }
+// Pattern selects channels of one tenant: segments as in a channel name, where
+// "*" stands for exactly one segment and a last ">" for one or more. A channel
+// name is a pattern that selects itself. The zero Pattern selects nothing.
+type Pattern struct {
+	text string // qualified
+	at   int    // where the tenant ends; 0 = the default one
+}
 
-// ParsePattern reads a pattern; the error wraps ErrChannel.
+// ParsePattern reads a pattern as clients write it, of the default tenant; the
+// error wraps ErrChannel.
 func ParsePattern(s string) (Pattern, error) {
 	err := checkName(s, func(seg string, last bool) error {
 		switch {
@@ -29,29 +33,64 @@ func ParsePattern(s string) (Pattern, error) {
 	return Pattern{text: s}, nil
 }
 
-// String gives the pattern as it was written.
+// ParseQualified reads a pattern with its tenant, as it stands inside of a
+// gateway. What clients write is read by ParsePattern and put In their tenant.
+func ParseQualified(s string) (Pattern, error) {
+	tenant, plain, qualified := strings.Cut(s, tenantEnd)
+	if !qualified {
+		tenant, plain = "", s
+	} else if err := checkSegment(tenant); err != nil {
+		return Pattern{}, fmt.Errorf("tenant: %w", err)
+	}
+	p, err := ParsePattern(plain)
+	if err != nil {
+		return Pattern{}, err
+	}
+	return p.In(tenant), nil
+}
+
+// In gives the same pattern for a tenant, whose name must have been checked.
+func (p Pattern) In(tenant string) Pattern {
+	text := Qualify(tenant, p.Unqualified())
+	return Pattern{text: text, at: len(text) - len(p.Unqualified())}
+}
+
+// String gives the pattern with its tenant.
 func (p Pattern) String() string { return p.text }
+
+// Unqualified gives the pattern as the tenant's clients write it.
+func (p Pattern) Unqualified() string { return p.text[p.at:] }
+
+// Tenant gives the tenant, "" for the default one.
+func (p Pattern) Tenant() string {
+	if p.at == 0 {
+		return ""
+	}
+	return p.text[:p.at-1]
+}
 
 // IsExact tells whether p selects just the channel of its own name.
 func (p Pattern) IsExact() bool { return !strings.ContainsAny(p.text, "*>") }
 
-// First gives the first segment of p; ok is false when it is a wildcard.
+// First gives the first segment of p, with the tenant; ok is false when it is a
+// wildcard.
 func (p Pattern) First() (segment string, ok bool) {
-	seg, _, _ := strings.Cut(p.text, ".")
-	return seg, seg != "*" && seg != ">"
+	plain, _, _ := strings.Cut(p.Unqualified(), ".")
+	segment, _, _ = strings.Cut(p.text, ".")
+	return segment, plain != "*" && plain != ">"
 }
 
-// Match tells whether p selects channel, in O(segments) and without
-// allocating. A first segment that begins with "$" is the gateway's own: no
+// Match tells whether p selects a channel, given with its tenant, in
+// O(segments) and without allocating. A first segment that begins with "$" is the gateway's own: no
 // wildcard selects it.
 func (p Pattern) Match(channel string) bool {
-	if p.text == "" || channel == "" {
+	if p.text == "" || !strings.HasPrefix(channel, p.text[:p.at]) {
 		return false
 	}
-	if channel[0] == '$' && (p.text[0] == '*' || p.text[0] == '>') {
+	pat, name := p.text[p.at:], channel[p.at:]
+	if name == "" || name[0] == '$' && (pat[0] == '*' || pat[0] == '>') || strings.Contains(name, tenantEnd) {
 		return false
 	}
-	pat, name := p.text, channel
 	for {
 		seg, patRest, patMore := strings.Cut(pat, ".")
 		if seg == ">" {
@@ -73,10 +112,10 @@ func (p Pattern) Match(channel string) bool {
 // to the few pairs that are equal only because of the limits of names, such as
 // twelve "*" against eleven "*" and ">".
 func (p Pattern) Covers(q Pattern) bool {
-	if p.text == "" || q.text == "" {
+	if p.text == "" || q.text == "" || p.text[:p.at] != q.text[:q.at] {
 		return false
 	}
-	pat, ask := p.text, q.text
+	pat, ask := p.text[p.at:], q.text[q.at:]
 	for {
 		seg, patRest, patMore := strings.Cut(pat, ".")
 		if seg == ">" {

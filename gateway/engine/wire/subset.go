@@ -13,13 +13,23 @@ type SubSet struct {
 	key      string
 }
 
-// NewSubSet makes a set of channels and patterns; order and repeats do not
-// matter. The error wraps ErrChannel and names the first bad subscription. How
-// many are allowed is the caller's to check, by Len and len(Patterns()).
+// NewSubSet makes a set of channels and patterns of the default tenant, as
+// clients write them; order and repeats do not matter. The error wraps
+// ErrChannel and names the first bad subscription. How many are allowed is the
+// caller's to check, by Len and len(Patterns()).
 func NewSubSet(subscriptions []string) (*SubSet, error) {
+	return newSubSet(subscriptions, ParsePattern)
+}
+
+// QualifiedSubSet makes a set of names with their tenant, as All gives them.
+func QualifiedSubSet(subscriptions []string) (*SubSet, error) {
+	return newSubSet(subscriptions, ParseQualified)
+}
+
+func newSubSet(subscriptions []string, parse func(string) (Pattern, error)) (*SubSet, error) {
 	s := &SubSet{}
 	for _, text := range subscriptions {
-		p, err := ParsePattern(text)
+		p, err := parse(text)
 		if err != nil {
 			return nil, err
 		}
@@ -43,14 +53,16 @@ func (s *SubSet) Key() string { return s.key }
 // Len counts the subscriptions; a pattern counts as one.
 func (s *SubSet) Len() int { return len(s.exact) + len(s.patterns) }
 
-// Exact gives the sorted channel names. The caller must not change the slice.
+// Exact gives the sorted channel names, with their tenant. The caller must not
+// change the slice.
 func (s *SubSet) Exact() []string { return s.exact }
 
 // Patterns gives the sorted patterns that have a wildcard. The caller must not
 // change the slice.
 func (s *SubSet) Patterns() []Pattern { return s.patterns }
 
-// All gives the channels, then the patterns, in a slice of its own.
+// All gives the channels, then the patterns, with their tenant and in a slice
+// of its own. UnqualifiedAll makes of it what clients know.
 func (s *SubSet) All() []string {
 	all := make([]string, 0, s.Len())
 	all = append(all, s.exact...)
@@ -60,8 +72,8 @@ func (s *SubSet) All() []string {
 	return all
 }
 
-// Match tells whether an event of channel belongs to the set, in O(log
-// channels + patterns).
+// Match tells whether an event of a channel, given with its tenant, belongs to
+// the set, in O(log channels + patterns).
 func (s *SubSet) Match(channel string) bool {
 	if _, ok := slices.BinarySearch(s.exact, channel); ok {
 		return true
