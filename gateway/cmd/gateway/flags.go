@@ -18,6 +18,7 @@ server-sent events.
   gateway --config hot.json            with a hot document that is re-read when it changes
   gateway --config DIR                 with DIR/hot.json and DIR/cold.json
   gateway --config DIR --check         say what is wrong with a configuration, and exit
+  gateway doctor URL                   say what stands between a URL and its gateway
 
 In a cluster the operator starts it with --cluster: then hot.json comes by a
 watch of its ConfigMap, and publishers are judged by token and access reviews.

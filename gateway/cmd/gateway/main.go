@@ -16,6 +16,9 @@ import (
 var version = "dev"
 
 func main() {
+	if len(os.Args) > 1 && os.Args[1] == doctorCommand {
+		os.Exit(examine(os.Args[2:], os.Stdout, os.Stderr))
+	}
 	f, err := parse(os.Args[1:])
 	switch {
 	case errors.Is(err, pflag.ErrHelp):

@@ -52,6 +52,12 @@ func TestTheCommandExplainsItselfAndRefusesWhatDoesNotFit(t *testing.T) {
 		"a check of a bad document":     {[]string{"--check", "--config", bad}, 1, `stable.hot.queue.maxLag: "-1s" is not a duration; write it like 50ms`},
 		"a check of a file not there":   {[]string{"--check", "--config", bad + "x"}, 1, "reading config: "},
 		"a start without configuration": {[]string{"--config", bad + "x"}, 1, "reading config: "},
+		"help of the doctor":            {[]string{"doctor", "--help"}, 0, "--watch long"},
+		"a doctor without a URL":        {[]string{"doctor"}, 3, "gateway doctor: one URL is needed"},
+		"a doctor for no URL":           {[]string{"doctor", "app.example.com"}, 3, "is no URL; write it like https://"},
+		"a doctor with a lost token":    {[]string{"doctor", "http://127.0.0.1:1", "--token-file", bad + "x"}, 3, "reading the token: "},
+		"a doctor with a bad authority": {[]string{"doctor", "https://127.0.0.1:1", "--ca", bad}, 3, "holds no PEM certificate"},
+		"a doctor and nobody there":     {[]string{"doctor", "http://127.0.0.1:1"}, 2, "unreachable"},
 		"a port nobody has":             {[]string{"--dev", "--listen", "127.0.0.1:99999"}, 1, "opening the port for clients: "},
 	}
 	for name, c := range cases {
