@@ -216,6 +216,10 @@ func (e *Engine) Rights(r fanout.Rights) { e.fanout.Rights(r) }
 // ErrDraining from then on; appending goes on as before.
 func (e *Engine) Drain(ctx context.Context, d Drain) error { return e.fanout.Drain(ctx, d) }
 
+// StandBy asks all clients to move, and those that come later too, but turns
+// nobody away. nil ends that; clients whose time to move has not come stay.
+func (e *Engine) StandBy(d *Drain) { e.fanout.StandBy(d) }
+
 // Evict drops what the log and the streams need not hold any longer. The
 // janitor calls it once a second.
 func (e *Engine) Evict() {

@@ -130,6 +130,12 @@ func (s *script) run(verb string, args []string) {
 			err := s.rig.Drain(context.Background(), d)
 			s.drained <- fmt.Sprintf("%s drained %v", time.Since(s.start), err)
 		}()
+	case "standby": // standby [reason spread timeout]: none ends it
+		var d *engine.Drain
+		if len(args) > 0 {
+			d = &engine.Drain{Reason: args[0], Spread: s.duration(args[1]), Timeout: s.duration(args[2])}
+		}
+		s.rig.StandBy(d)
 	case "stats": // stats Group.Field…
 		stats := reflect.ValueOf(s.rig.Stats().Stats)
 		for _, path := range args {

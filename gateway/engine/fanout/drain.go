@@ -45,16 +45,51 @@ type leaving struct {
 }
 
 // startDrain gives every stream of the loop its slot, in random order and
-// evenly spread. The loops' slots lie at random between each other.
+// evenly spread. The loops' slots lie at random between each other. Nothing
+// new is let in.
 func (l *loop) startDrain(d Drain) {
 	d.Spread = min(d.Spread, d.Timeout)
 	l.drain = &draining{Drain: d, spreadUntil: l.now + int64(d.Spread), until: l.now + int64(d.Timeout)}
+	l.moveAll(d)
+}
+
+// moveAll gives every stream its slot.
+func (l *loop) moveAll(d Drain) {
 	l.wakeEverybody()
 	streams := append([]*Stream(nil), l.streams...)
 	for i, at := range l.rand.Perm(len(streams)) {
 		slot := (float64(i) + l.rand.Float64()) / float64(len(streams)) * float64(d.Spread)
 		l.move(streams[at], d.Reason, int64(slot), int64(d.Timeout), wire.EndDrain)
 	}
+}
+
+// leastStay is how long a stream stays that comes to a pod that stands by: it
+// came because the way to this pod is still known, and shall not come back by
+// the same way at once.
+const leastStay = 2 * time.Second
+
+// startStandBy moves every stream, as startDrain does, and lets new ones in. nil
+// ends that: streams whose slot has not come stay.
+func (l *loop) startStandBy(d *Drain) {
+	if l.standBy = d; l.drain != nil {
+		return // they leave already, for good
+	}
+	if d != nil {
+		l.moveAll(*d)
+		return
+	}
+	for _, s := range l.streams {
+		if s.state == running && s.leaving != nil && s.leaving.reason == wire.EndDrain {
+			s.leaving = nil
+			l.setTimer(s)
+		}
+	}
+}
+
+// moveLate asks a stream to move that came while the pod stands by.
+func (l *loop) moveLate(s *Stream) {
+	in := int64(leastStay) + l.rand.Int64N(int64(l.standBy.Spread)+1)
+	l.move(s, l.standBy.Reason, in, max(in, int64(l.standBy.Timeout)), wire.EndDrain)
 }
 
 // move asks a client to move: to open a second connection after in, and to

@@ -203,6 +203,16 @@ func (f *Fanout) Drain(ctx context.Context, d Drain) error {
 	}
 }
 
+// StandBy asks all clients to move, and those that come later too, but turns
+// nobody away: who still finds the way here is served for a while. nil ends
+// that; clients whose time to move has not come stay.
+func (f *Fanout) StandBy(d *Drain) {
+	if d != nil {
+		d = &Drain{Reason: d.Reason, Spread: min(d.Spread, d.Timeout), Timeout: d.Timeout}
+	}
+	f.broadcast(input{op: opStandBy, payload: d})
+}
+
 // Close ends all streams at once and stops the loops.
 func (f *Fanout) Close() {
 	for _, l := range f.loops {

@@ -40,6 +40,8 @@ func (l *loop) begin(s *Stream) {
 		return
 	case l.drain != nil:
 		l.move(s, l.drain.Reason, l.drain.slot(l), l.drain.until-l.now, wire.EndDrain)
+	case l.standBy != nil:
+		l.moveLate(s)
 	}
 	if s.past != nil && len(s.past.sides) == 0 && len(s.past.last) == 0 && s.cursor >= s.group.position(l.seen) {
 		l.endPast(s) // nothing to replay: all of it in one write

@@ -56,6 +56,7 @@ type loop struct {
 	alarmAt int64 // what alarm is set to; 0 = not set
 	checked uint64
 	drain   *draining
+	standBy *Drain // nil = it does not
 	scratch ring.Batch
 
 	segments segments
@@ -94,6 +95,7 @@ const (
 	opFlags
 	opRights
 	opDrain
+	opStandBy
 	opSweep
 	opCall
 	opWait
@@ -282,6 +284,8 @@ func (l *loop) handle(in *input) {
 		l.revoke()
 	case opDrain:
 		l.startDrain(in.payload.(Drain))
+	case opStandBy:
+		l.startStandBy(in.payload.(*Drain))
 	case opSweep:
 		l.sweep()
 	case opCall:
