@@ -33,9 +33,9 @@ type Endpoint struct {
 	Endpoint string `json:"endpoint,omitempty"` // OTLP/gRPC: host:port or a URL; empty = nothing is traced
 }
 
-// Drain paces the end of a pod, so that clients move on without a storm.
+// Drain bounds the end of a pod, so that clients move on without a storm. How
+// they are spread is hot.
 type Drain struct {
-	Timeout         time.Duration `json:"timeout"`         // longest drain; who is still there is closed
-	PreStopDelay    time.Duration `json:"preStopDelay"`    // not ready, still serving
-	ReconnectSpread time.Duration `json:"reconnectSpread"` // clients are asked to move, spread over this
+	Timeout      time.Duration `json:"timeout"`      // longest drain; who is still there is closed
+	PreStopDelay time.Duration `json:"preStopDelay"` // not ready, still serving, before the first is asked to move
 }

@@ -40,6 +40,11 @@ type Document struct {
 	// their name, or all pods of a template by its hash.
 	CandidatePods      []string `json:"candidatePods,omitempty"`
 	CandidateTemplates []string `json:"candidateTemplates,omitempty"`
+	// DrainPods and DrainTemplates, by name and by template hash, are the pods
+	// that stand by: they are not ready and ask their clients to move, and serve
+	// who comes all the same.
+	DrainPods      []string `json:"drainPods,omitempty"`
+	DrainTemplates []string `json:"drainTemplates,omitempty"`
 }
 
 // For is the revision that this pod runs. Every pod finds itself in the
@@ -64,6 +69,11 @@ func (d Document) Newest() string {
 	return d.Stable.Name
 }
 
+// StandsBy tells whether the document has this pod stand by.
+func (d Document) StandsBy(pod, templateHash string) bool {
+	return slices.Contains(d.DrainPods, pod) || slices.Contains(d.DrainTemplates, templateHash)
+}
+
 // Revision is a hot section with the name of the revision it came from.
 type Revision struct {
 	Name string `json:"revision"`
@@ -76,7 +86,7 @@ func Default() (Cold, Hot) {
 	cold := Cold{
 		Listener:      Listener{Port: 8080},
 		Observability: Admin{AdminPort: 9090},
-		Drain:         Drain{Timeout: 30 * time.Second, PreStopDelay: 5 * time.Second, ReconnectSpread: 10 * time.Second},
+		Drain:         Drain{Timeout: 30 * time.Second, PreStopDelay: 5 * time.Second},
 	}
 	hot := Hot{
 		Batching: Batching{Window: 50 * time.Millisecond, MaxEvents: 100, MaxBytes: 256 << 10},
@@ -97,6 +107,7 @@ func Default() (Cold, Hot) {
 		Observability:  Observability{LogLevel: LogInfo, AccessLog: Disabled, Tracing: Tracing{SamplePercent: 1}, BeaconInterval: time.Minute},
 		Auth:           Auth{Publishers: Publishers{Mode: ModeKubernetes, Audiences: []string{"streamgateway.io"}, CacheTTL: 10 * time.Second}},
 		CircuitBreaker: CircuitBreaker{Mode: Enabled, FailureThreshold: 5, OpenDuration: 5 * time.Second, HalfOpenProbes: 3},
+		Drain:          Spread{ReconnectSpread: 10 * time.Second},
 	}
 	return cold, hot
 }

@@ -152,6 +152,7 @@ func TestValidateSaysFieldValueBoundAndWhatToChange(t *testing.T) {
 		"an unknown level":          {func(h *Hot) { h.Compression.Level = "9" }, `stable.hot.compression.level: "9" is not known; use one of ["Fastest" "Default" "Best"]`},
 		"no number of bytes":        {func(h *Hot) { h.Compression.MinBytes = -1 }, "stable.hot.compression.minBytes: -1 is not between 0 and"},
 		"a pattern of no channel":   {func(h *Hot) { h.Compression.ExcludeChannels = []string{"a.*.>", "a.>.b"} }, `stable.hot.compression.excludeChannels[1]: "a.>.b" is not a channel or pattern`},
+		"a spread over a day":       {func(h *Hot) { h.Drain.ReconnectSpread = 24 * time.Hour }, "stable.hot.drain.reconnectSpread: 24h0m0s is not between 0s and 1h0m0s"},
 		"a flag twice":              {func(h *Hot) { h.Features = []Feature{{Name: "a", Mode: Enabled}, {Name: "a", Mode: Disabled}} }, `stable.hot.features[1].name: "a" stands there twice`},
 		"a flag for 101 percent":    {func(h *Hot) { h.Features = []Feature{{Name: "a", Mode: Percent, Percent: 101}} }, "stable.hot.features[0].percent: 101 is not between 0 and 100"},
 		"a flag that breaks a line": {func(h *Hot) { h.Features = []Feature{{Name: "a\nb", Mode: Enabled}} }, `stable.hot.features[0].name: "a\nb" is not 1 to 63 letters`},
@@ -166,18 +167,22 @@ func TestValidateSaysFieldValueBoundAndWhatToChange(t *testing.T) {
 			}
 		})
 	}
+	many := Document{Serial: 1, Stable: Revision{Hot: Hot{}}, DrainPods: make([]string, 1001)}
+	if err := many.Validate(); err == nil || !strings.Contains(err.Error(), "drainPods: 1001 is not between 0 and 1000") {
+		t.Errorf("a list without end: %v", err)
+	}
 	if err := (Document{}).Validate(); err == nil || !strings.Contains(err.Error(), "serial: 0 is not between 1 and") {
 		t.Errorf("a document without serial: %v", err)
 	}
 }
 
-func TestColdPortsMustDifferAndDrainMustFit(t *testing.T) {
+func TestColdPortsMustDifferAndDrainHasBounds(t *testing.T) {
 	cold, _ := Default()
 	cold.Observability.AdminPort = cold.Listener.Port
 	cold.Observability.Tracing.Endpoint = strings.Repeat("e", 1025)
-	cold.Drain.ReconnectSpread = cold.Drain.Timeout + time.Second
+	cold.Drain.PreStopDelay = 61 * time.Second
 	err := cold.Validate()
-	for _, want := range []string{"observability.adminPort: 8080 is listener.port as well", "observability.tracing.endpoint: 1025 bytes are more than 1024", "drain.reconnectSpread: 31s is not between 0s and 30s"} {
+	for _, want := range []string{"observability.adminPort: 8080 is listener.port as well", "observability.tracing.endpoint: 1025 bytes are more than 1024", "drain.preStopDelay: 1m1s is not between 0s and 1m0s"} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("got %v, want %q", err, want)
 		}

@@ -16,7 +16,13 @@ type Hot struct {
 	CircuitBreaker CircuitBreaker `json:"circuitBreaker"`
 	Auth           Auth           `json:"auth"`
 	Observability  Observability  `json:"observability"`
+	Drain          Spread         `json:"drain"`
 	Features       []Feature      `json:"features,omitempty"`
+}
+
+// Spread is the hot part of Drain.
+type Spread struct {
+	ReconnectSpread time.Duration `json:"reconnectSpread"` // clients are asked to move, spread over this
 }
 
 // Batching says when events that wait for a group of equal subscribers are

@@ -20,6 +20,7 @@ func (d Document) Validate() error {
 	if d.Candidate.Name != "" {
 		c.hot("candidate.hot.", d.Candidate.Hot)
 	}
+	c.lists(d)
 	return c.result()
 }
 
@@ -33,6 +34,7 @@ func (d Document) ValidateFor(pod, templateHash string) error {
 		path = "candidate.hot."
 	}
 	c.hot(path, d.For(pod, templateHash).Hot)
+	c.lists(d)
 	return c.result()
 }
 
@@ -49,7 +51,6 @@ func (c Cold) Validate() error {
 	}
 	v.duration("drain.timeout", c.Drain.Timeout, 0, time.Hour)
 	v.duration("drain.preStopDelay", c.Drain.PreStopDelay, 0, time.Minute)
-	v.duration("drain.reconnectSpread", c.Drain.ReconnectSpread, 0, c.Drain.Timeout)
 	return v.result()
 }
 
@@ -87,7 +88,14 @@ const (
 	maxSegment        = 64  // bytes
 	maxSegments       = 12
 	maxEndpoint       = 1024 // bytes
+	maxSpread         = time.Hour
+	maxPods           = 1000 // that stand by
 )
+
+func (c *check) lists(d Document) {
+	within(c, "drainPods", len(d.DrainPods), 0, maxPods, "pods")
+	within(c, "drainTemplates", len(d.DrainTemplates), 0, maxPods, "templates")
+}
 
 func (c *check) hot(path string, h Hot) {
 	c.batching(path+"batching.", h.Batching)
@@ -105,6 +113,7 @@ func (c *check) hot(path string, h Hot) {
 	}
 	c.duration(path+"observability.beaconInterval", h.Observability.BeaconInterval, time.Second, 24*time.Hour)
 	oneOf(c, path+"observability.accessLog", h.Observability.AccessLog, Enabled, Disabled)
+	c.duration(path+"drain.reconnectSpread", h.Drain.ReconnectSpread, 0, maxSpread)
 	c.features(path+"features", h.Features)
 	if h.Batching.Window >= h.Connections.Heartbeat {
 		c.fail(path+"batching.window", h.Batching.Window,

@@ -33,7 +33,8 @@ type Report struct {
 	Nack          *Nack    `json:"nack,omitempty"`
 	UnknownFields []string `json:"unknownFields,omitempty"` // ignored fields of the running document
 
-	Ready    bool `json:"ready"`
+	Ready bool `json:"ready"`
+	// Draining: clients are asked to move, since the pod ends or stands by.
 	Draining bool `json:"draining"`
 
 	Connections    Connections    `json:"connections"`

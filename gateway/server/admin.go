@@ -45,11 +45,17 @@ func answer(w http.ResponseWriter, ok bool, why string) {
 	_, _ = w.Write([]byte("ok\n")) // the asker is gone when this fails
 }
 
-func (s *Server) ready() bool { return s.config.ready() && !s.draining.Load() }
+func (s *Server) ready() bool { return s.config.ready() && !s.leaving() }
+
+// leaving tells whether clients are asked to move, for good or for a while.
+func (s *Server) leaving() bool { return s.draining.Load() || s.standby.stands() }
 
 func (s *Server) unready() string {
-	if s.draining.Load() {
+	switch {
+	case s.draining.Load():
 		return "draining"
+	case s.standby.stands():
+		return "standing by, as the config says"
 	}
 	return "no config runs yet"
 }
@@ -82,7 +88,7 @@ func (s *Server) report() report.Report {
 		Pod: s.options.Pod, Version: s.options.Version, TemplateHash: s.options.TemplateHash,
 		StartTime: s.start, Time: time.Now(),
 		Serial: now.serial, Revision: now.revision.Name, Nack: nack, UnknownFields: now.unknown,
-		Ready: s.ready(), Draining: s.draining.Load(),
+		Ready: s.ready(), Draining: s.leaving(),
 		Connections: report.Connections{
 			Active: stats.Connections.Active, Opened: stats.Connections.Opened,
 			Rejected: rejected, Lost: stats.Connections.Lost,

@@ -52,6 +52,7 @@ func New(o Options) (*Server, error) {
 	if o.Dev {
 		hot.Auth.Publishers.Mode = config.ModeAnonymous
 		s.cold.Drain = config.Drain{Timeout: devDrainTimeout} // who presses Ctrl-C waits for it
+		hot.Drain.ReconnectSpread = 0
 	}
 	api, err := s.connect()
 	if err != nil {
@@ -151,8 +152,9 @@ const configMapSuffix = "-config"
 
 // take hands valid settings to all rooms. One line per room, never per knob:
 // the structs must match field by field, or this does not compile.
-func (s *Server) take(serial int64, r config.Revision) {
+func (s *Server) take(serial int64, r config.Revision, standBy bool) {
 	hot := r.Hot
+	s.standby.set(s, standBy, hot.Drain.ReconnectSpread)
 	flags := newFlagSet(s.flags.Load(), serial, hot.Features, hot.Observability.BeaconInterval)
 	s.engine.Tune(tuningOf(hot, flags))
 	s.publisher.Tune(auth.Publishers(hot.Auth.Publishers))

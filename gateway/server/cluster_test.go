@@ -30,7 +30,7 @@ func watch(t *testing.T, api *rest.Config, mount string) (names chan string) {
 		t.Fatal(err)
 	}
 	names = make(chan string, 100)
-	r := newReloader(&Options{Log: quiet, Cluster: true}, func(_ int64, r config.Revision) { names <- r.Name })
+	r := newReloader(&Options{Log: quiet, Cluster: true}, func(_ int64, r config.Revision, _ bool) { names <- r.Name })
 	ctx, stop := context.WithCancel(context.Background())
 	ended := make(chan struct{})
 	go func() {

@@ -88,6 +88,7 @@ type Server struct {
 	access     *accessLog
 	tracing    tracing
 	draining   atomic.Bool
+	standby    standby
 
 	main, admin net.Listener
 	mainHTTP    *http.Server
@@ -172,6 +173,7 @@ func (s *Server) serve(failed chan<- error) {
 		ReadHeaderTimeout: headerTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeaderBytes,
 		Protocols: protocols(s.certificate != nil), ConnContext: netio.ShortQueue,
 	}
+	s.standby.serves(s.mainHTTP)
 	serveClients := s.mainHTTP.Serve
 	if s.certificate != nil {
 		s.mainHTTP.TLSConfig = s.certificate.config()

@@ -181,7 +181,7 @@ func TestStatusAnswersWhenTheSerialRunsOrIsRefused(t *testing.T) {
 func TestDrainUnderLoadTellsEveryClientAndAcknowledgesToTheEnd(t *testing.T) {
 	cold, err := config.Encode(config.Cold{
 		Listener: config.Listener{Port: 8080}, Observability: config.Admin{AdminPort: 9090},
-		Drain: config.Drain{Timeout: 3 * time.Second, PreStopDelay: 500 * time.Millisecond, ReconnectSpread: time.Second},
+		Drain: config.Drain{Timeout: 3 * time.Second, PreStopDelay: 500 * time.Millisecond},
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -189,6 +189,7 @@ func TestDrainUnderLoadTellsEveryClientAndAcknowledgesToTheEnd(t *testing.T) {
 	folder := inFolder(t, "cold.abc.json", cold)
 	_, hot := config.Default()
 	hot.Auth.Publishers.Mode = config.ModeAnonymous
+	hot.Drain.ReconnectSpread = time.Second
 	text, err := config.Encode(config.Document{Serial: 1, Stable: config.Revision{Name: "r1", Hot: hot}})
 	if err != nil {
 		t.Fatal(err)
