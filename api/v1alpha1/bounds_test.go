@@ -80,6 +80,9 @@ func bounds() []bound {
 		between("circuitBreaker.openDuration", "99ms", "100ms", "5m", "5m1ms"),
 		number("circuitBreaker.halfOpenProbes", 1, 100),
 		between("auth.publishers.cacheTTL", nil, "0s", "5m", "5m1ms"),
+		with(between("drain.timeout", nil, "0s", "1h", "1h1ms"), fields{"drain.reconnectSpread": "0s"}, fields{"replay.mode": "Disabled"}),
+		between("drain.preStopDelay", nil, "0s", "1m", "1m1ms"),
+		with(between("drain.reconnectSpread", nil, "0s", "10m", "10m1ms"), nil, fields{"drain.timeout": "10m", "replay.ttl": "20m"}),
 		between("compression.minBytes", int64(-1), int64(0), "1Mi", int64(1<<20+1)),
 	}
 }

@@ -51,6 +51,7 @@ func TestAnEmptySpecIsStoredWithEveryDefault(t *testing.T) {
 			"subscribers": map[string]any{},
 			"publishers":  map[string]any{"mode": "Kubernetes", "audiences": []any{"streamgateway.io"}, "cacheTTL": "10s"},
 		},
+		"drain":         map[string]any{"timeout": "30s", "preStopDelay": "5s", "reconnectSpread": "10s"},
 		"observability": map[string]any{"logLevel": "Info", "accessLog": "Disabled", "adminPort": int64(9090), "statusInterval": "30s", "beaconInterval": "1m"},
 		"compression":   map[string]any{"mode": "Auto", "level": "Fastest", "minBytes": "256"},
 		"rollout": map[string]any{"analysis": map[string]any{

@@ -99,9 +99,9 @@ type Replay struct {
 	Mode Switch `json:"mode,omitempty"`
 
 	// ttl is how long an event is kept. Default 5m; 1s to 24h, at most 1h while
-	// events are kept in memory, and at least 40s with mode Enabled, so that
-	// clients moved by a drain lose nothing. Effect: hot; a shorter ttl drops
-	// older events.
+	// events are kept in memory, and at least drain.timeout +
+	// drain.reconnectSpread with mode Enabled, so that clients moved by a drain
+	// lose nothing. Effect: hot; a shorter ttl drops older events.
 	// +streamgateway:class=hot
 	// +kubebuilder:default="5m"
 	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('1s') && duration(self) <= duration('24h')",message="must be between 1s and 24h"

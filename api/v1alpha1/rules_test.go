@@ -70,6 +70,14 @@ func TestRulesRefuseContradictionsOnTheFieldToChange(t *testing.T) {
 			fields{"listener.service.type": "NodePort", "auth.subscribers.anonymousChannels": []any{">"}, "auth.publishers.mode": "Anonymous"},
 			"spec.auth.publishers.mode", "auth.publishers.mode Anonymous is allowed only on a ClusterIP service",
 		},
+		"a drain longer than the replay window": {
+			fields{"drain.timeout": "6m"},
+			"spec.replay.ttl", "replay.ttl must cover drain.timeout + drain.reconnectSpread",
+		},
+		"reconnects spread over more than the drain": {
+			fields{"drain.timeout": "9s"},
+			"spec.drain.reconnectSpread", "drain: reconnectSpread must not exceed timeout",
+		},
 		"a window as long as the heartbeat": {
 			fields{"batching.window": "1s", "connections.heartbeat": "1s"},
 			"spec.batching.window", "batching.window must be shorter than connections.heartbeat",
@@ -88,7 +96,7 @@ func TestRulesRefuseContradictionsOnTheFieldToChange(t *testing.T) {
 		},
 		"a replay window shorter than a drain": {
 			fields{"replay.ttl": "39s"},
-			"spec.replay.ttl", "replay.ttl must be at least 40s (a drain takes 30s and spreads reconnects over 10s), or clients moved by a drain would lose events",
+			"spec.replay.ttl", "replay.ttl must cover drain.timeout + drain.reconnectSpread, or clients moved by a drain would lose events",
 		},
 		"more patterns than subscriptions": {
 			fields{"connections.maxPatterns": int64(101)},
@@ -141,6 +149,7 @@ func TestRulesAcceptWhatIsJustInside(t *testing.T) {
 		"bytes as a plain number":                  {"queue.maxBytes": int64(1 << 20)},
 		"a replay window of an hour":               {"replay.ttl": "1h"},
 		"a replay window of a drain":               {"replay.ttl": "40s"},
+		"a replay window of a short drain":         {"replay.ttl": "6s", "drain.timeout": "5s", "drain.reconnectSpread": "1s"},
 		"a short replay window that nobody uses":   {"replay.ttl": "1s", "replay.mode": "Disabled"},
 		"as many patterns as subscriptions":        {"connections.maxPatterns": int64(100)},
 		"events as large as a batch":               {"batching.maxBytes": "64Ki"},

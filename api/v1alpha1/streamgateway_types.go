@@ -76,7 +76,8 @@ type StreamGatewayList struct {
 // +kubebuilder:validation:XValidation:rule="self.queue.maxEvents >= self.batching.maxEvents",fieldPath=".queue.maxEvents",message="queue.maxEvents must be at least batching.maxEvents, or no full batch could ever be queued"
 // +kubebuilder:validation:XValidation:rule="quantity(string(self.queue.maxBytes)).compareTo(quantity(string(self.batching.maxBytes))) >= 0",fieldPath=".queue.maxBytes",message="queue.maxBytes must be at least batching.maxBytes"
 // +kubebuilder:validation:XValidation:rule="duration(self.replay.ttl) <= duration('1h')",fieldPath=".replay.ttl",message="replay.ttl must be at most 1h: the replay buffer is kept in the memory of the pod"
-// +kubebuilder:validation:XValidation:rule="self.replay.mode == 'Disabled' || duration(self.replay.ttl) >= duration('40s')",fieldPath=".replay.ttl",message="replay.ttl must be at least 40s (a drain takes 30s and spreads reconnects over 10s), or clients moved by a drain would lose events"
+// +kubebuilder:validation:XValidation:rule="self.replay.mode == 'Disabled' || duration(self.replay.ttl) >= duration(self.drain.timeout) + duration(self.drain.reconnectSpread)",fieldPath=".replay.ttl",message="replay.ttl must cover drain.timeout + drain.reconnectSpread, or clients moved by a drain would lose events"
+// +kubebuilder:validation:XValidation:rule="duration(self.drain.reconnectSpread) <= duration(self.drain.timeout)",fieldPath=".drain.reconnectSpread",message="drain: reconnectSpread must not exceed timeout"
 // +kubebuilder:validation:XValidation:rule="self.connections.maxPatterns <= self.connections.maxSubscriptions",fieldPath=".connections.maxPatterns",message="connections.maxPatterns must not exceed connections.maxSubscriptions"
 // +kubebuilder:validation:XValidation:rule="quantity(string(self.limits.maxEventBytes)).compareTo(quantity(string(self.batching.maxBytes))) <= 0",fieldPath=".limits.maxEventBytes",message="limits.maxEventBytes must not exceed batching.maxBytes"
 // +kubebuilder:validation:XValidation:rule="self.limits.publish.burst >= self.limits.publish.perPublisherEventsPerSecond",fieldPath=".limits.publish.burst",message="limits.publish: burst must be at least perPublisherEventsPerSecond"
@@ -164,6 +165,12 @@ type StreamGatewaySpec struct {
 	// +kubebuilder:validation:MaxItems=32
 	// +optional
 	Features []Feature `json:"features,omitempty"`
+
+	// drain says how the clients of a pod that ends or stands by are moved to
+	// other pods.
+	// +kubebuilder:default={}
+	// +optional
+	Drain *Drain `json:"drain,omitempty"`
 
 	// observability says what pods log, where they serve their numbers, and how
 	// often the operator writes them into status.

@@ -46,6 +46,7 @@ func Hot(spec *v1alpha1.StreamGatewaySpec) (config.Hot, error) {
 	if err := observability(spec.Observability, &d, &hot.Observability); err != nil {
 		return hot, err
 	}
+	hot.Drain.ReconnectSpread = d.parse("drain.reconnectSpread", spec.Drain.ReconnectSpread)
 	for _, f := range spec.Features {
 		hot.Features = append(hot.Features, feature(f))
 	}
@@ -141,8 +142,9 @@ func Disable(hot config.Hot, names []v1alpha1.FeatureName) config.Hot {
 	return hot
 }
 
-// Cold is the part of a spec that a pod reads once at its start.
-func Cold(sg *v1alpha1.StreamGateway) config.Cold {
+// Cold is the part of a spec that a pod reads once at its start. It fails for a
+// duration that the schema would have refused.
+func Cold(sg *v1alpha1.StreamGateway) (config.Cold, error) {
 	cold, _ := config.Default()
 	cold.Gateway = config.Gateway{Namespace: sg.Namespace, Name: sg.Name}
 	cold.Listener.Port = int(sg.Spec.Listener.Port)
@@ -150,7 +152,12 @@ func Cold(sg *v1alpha1.StreamGateway) config.Cold {
 	if tracing := sg.Spec.Observability.Tracing; tracing != nil {
 		cold.Observability.Tracing.Endpoint = tracing.Endpoint
 	}
-	return cold
+	var d durations
+	cold.Drain = config.Drain{
+		Timeout:      d.parse("drain.timeout", sg.Spec.Drain.Timeout),
+		PreStopDelay: d.parse("drain.preStopDelay", sg.Spec.Drain.PreStopDelay),
+	}
+	return cold, d.err
 }
 
 // MaxReplayBytes is the largest replay.maxBytes that a pod with this memory

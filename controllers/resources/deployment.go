@@ -1,6 +1,7 @@
 package resources
 
 import (
+	"math"
 	"strconv"
 	"time"
 
@@ -69,7 +70,7 @@ func podTemplate(sg *v1alpha1.StreamGateway, p *Plan) *corev1ac.PodTemplateSpecA
 	spec := corev1ac.PodSpec().
 		WithServiceAccountName(AccountName(sg.Name)).
 		WithEnableServiceLinks(false).
-		WithTerminationGracePeriodSeconds(int64((drain.Timeout + drain.PreStopDelay + killGrace) / time.Second)).
+		WithTerminationGracePeriodSeconds(int64(math.Ceil((drain.Timeout + drain.PreStopDelay + killGrace).Seconds()))).
 		WithSecurityContext(corev1ac.PodSecurityContext().
 			WithRunAsNonRoot(true).
 			WithRunAsUser(userID).

@@ -47,8 +47,12 @@ func NewPlan(sg *v1alpha1.StreamGateway, builtInImage string) (Plan, error) {
 	if err != nil {
 		return Plan{}, err
 	}
+	cold, err := Cold(sg)
+	if err != nil {
+		return Plan{}, err
+	}
 	var d durations
-	p := Plan{Image: sg.Spec.Gateway.Image, Cold: Cold(sg), Hot: hot,
+	p := Plan{Image: sg.Spec.Gateway.Image, Cold: cold, Hot: hot,
 		StatusInterval: d.parse("observability.statusInterval", sg.Spec.Observability.StatusInterval)}
 	if d.err != nil {
 		return Plan{}, d.err

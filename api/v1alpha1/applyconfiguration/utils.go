@@ -40,6 +40,8 @@ func ForKind(kind schema.GroupVersionKind) interface{} {
 		return &apiv1alpha1.ConnectLimitsApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("DeliveryLimits"):
 		return &apiv1alpha1.DeliveryLimitsApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("Drain"):
+		return &apiv1alpha1.DrainApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("Feature"):
 		return &apiv1alpha1.FeatureApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("FeatureStatus"):

@@ -240,6 +240,21 @@ var schemaYAML = typed.YAMLObject(`types:
       type:
         scalar: numeric
       default: 2000
+- name: com.github.streamgateway.streamgateway.api.v1alpha1.Drain
+  map:
+    fields:
+    - name: preStopDelay
+      type:
+        namedType: com.github.streamgateway.streamgateway.api.v1alpha1.Duration
+      default: 5s
+    - name: reconnectSpread
+      type:
+        namedType: com.github.streamgateway.streamgateway.api.v1alpha1.Duration
+      default: 10s
+    - name: timeout
+      type:
+        namedType: com.github.streamgateway.streamgateway.api.v1alpha1.Duration
+      default: 30s
 - name: com.github.streamgateway.streamgateway.api.v1alpha1.Duration
   scalar: string
 - name: com.github.streamgateway.streamgateway.api.v1alpha1.Feature
@@ -686,6 +701,10 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: connections
       type:
         namedType: com.github.streamgateway.streamgateway.api.v1alpha1.Connections
+      default: {}
+    - name: drain
+      type:
+        namedType: com.github.streamgateway.streamgateway.api.v1alpha1.Drain
       default: {}
     - name: features
       type:

@@ -18,9 +18,9 @@ type ReplayApplyConfiguration struct {
 	// starts every stream at the newest event. Effect: hot.
 	Mode *apiv1alpha1.Switch `json:"mode,omitempty"`
 	// ttl is how long an event is kept. Default 5m; 1s to 24h, at most 1h while
-	// events are kept in memory, and at least 40s with mode Enabled, so that
-	// clients moved by a drain lose nothing. Effect: hot; a shorter ttl drops
-	// older events.
+	// events are kept in memory, and at least drain.timeout +
+	// drain.reconnectSpread with mode Enabled, so that clients moved by a drain
+	// lose nothing. Effect: hot; a shorter ttl drops older events.
 	TTL *apiv1alpha1.Duration `json:"ttl,omitempty"`
 	// maxBytes is the size of the buffer of one pod, in bytes: a quantity such
 	// as 256Mi. Default 256Mi; 1Mi to 16Gi, and at most 60 % of the memory

@@ -55,6 +55,9 @@ type StreamGatewaySpecApplyConfiguration struct {
 	// change is pushed as an event, without a reconnect. Names that the gateway
 	// does not know are handed to the page untouched. At most 32. Effect: hot.
 	Features []FeatureApplyConfiguration `json:"features,omitempty"`
+	// drain says how the clients of a pod that ends or stands by are moved to
+	// other pods.
+	Drain *DrainApplyConfiguration `json:"drain,omitempty"`
 	// observability says what pods log, where they serve their numbers, and how
 	// often the operator writes them into status.
 	Observability *ObservabilityApplyConfiguration `json:"observability,omitempty"`
@@ -162,6 +165,14 @@ func (b *StreamGatewaySpecApplyConfiguration) WithFeatures(values ...*FeatureApp
 		}
 		b.Features = append(b.Features, *values[i])
 	}
+	return b
+}
+
+// WithDrain sets the Drain field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the Drain field is set to the value of the last call.
+func (b *StreamGatewaySpecApplyConfiguration) WithDrain(value *DrainApplyConfiguration) *StreamGatewaySpecApplyConfiguration {
+	b.Drain = value
 	return b
 }
 
