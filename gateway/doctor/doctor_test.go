@@ -232,13 +232,13 @@ func TestAnIdleTimeoutIsNamedWithTheHeartbeatThatMustFit(t *testing.T) {
 
 func TestALimitOnTheWholeLengthIsToldFromAnIdleTimeout(t *testing.T) {
 	t.Parallel()
-	gateway, err := url.Parse("http://" + serve(t, plainly))
+	gateway, err := url.Parse("http://" + serve(t, func(h *config.Hot) { h.Connections.Heartbeat = time.Second }))
 	if err != nil {
 		t.Fatal(err)
 	}
 	pass := &httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) { r.SetURL(gateway) }, FlushInterval: -1, ErrorLog: slog.NewLogLogger(slog.DiscardHandler, 0)}
 	proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		ctx, stop := context.WithTimeout(r.Context(), 3*heartbeat)
+		ctx, stop := context.WithTimeout(r.Context(), 2300*time.Millisecond)
 		defer stop()
 		pass.ServeHTTP(w, r.WithContext(ctx))
 	}))
