@@ -151,6 +151,12 @@ func TestValuesOfAnotherKindAreRefused(t *testing.T) {
 		"nine pull secrets":             {fields{"gateway.imagePullSecrets": secrets}, "spec.gateway.imagePullSecrets", "must have at most 8 items"},
 		"a disruption budget as bool":   {fields{"gateway.disruptionBudget": "true"}, "spec.gateway.disruptionBudget", "Unsupported value"},
 		"a service type that is none":   {fields{"listener.service.type": "ExternalName"}, "spec.listener.service.type", "Unsupported value"},
+		"no origin":                     {fields{"listener.allowedOrigins": []any{}}, "spec.listener.allowedOrigins", "should have at least 1 items"},
+		"65 origins":                    {fields{"listener.allowedOrigins": listOf(65, "https://a%d.test")}, "spec.listener.allowedOrigins", "must have at most 64 items"},
+		"a long origin":                 {fields{"listener.allowedOrigins": []any{"https://" + strings.Repeat("a", 300)}}, "spec.listener.allowedOrigins[0]", "may not be more than 300 bytes"},
+		"an origin with a user":         {fields{"listener.allowedOrigins": []any{"https://me@a.test"}}, "spec.listener.allowedOrigins[0]", "should match"},
+		"no proxy":                      {fields{"listener.trustedProxies": []any{}}, "spec.listener.trustedProxies", "should have at least 1 items"},
+		"33 proxies":                    {fields{"listener.trustedProxies": listOf(33, "10.0.%d.0/24")}, "spec.listener.trustedProxies", "must have at most 32 items"},
 		"a traffic policy that is none": {fields{"listener.service.externalTrafficPolicy": "Near"}, "spec.listener.service.externalTrafficPolicy", "Unsupported value"},
 		"a long load balancer class":    {fields{"listener.service.type": "LoadBalancer", "listener.service.loadBalancerClass": strings.Repeat("c", 254)}, "spec.listener.service.loadBalancerClass", "may not be more than 253 bytes"},
 		"33 annotations":                {fields{"listener.service.annotations": annotations}, "spec.listener.service.annotations", "must have at most 32 items"},
@@ -178,10 +184,12 @@ func TestValuesOfAnotherKindAreRefused(t *testing.T) {
 	}
 }
 
-func many33() []any {
-	names := make([]any, 33)
+func many33() []any { return listOf(33, "f%d") }
+
+func listOf(n int, format string) []any {
+	names := make([]any, n)
 	for i := range names {
-		names[i] = fmt.Sprintf("f%d", i)
+		names[i] = fmt.Sprintf(format, i)
 	}
 	return names
 }

@@ -87,7 +87,47 @@ type Listener struct {
 	// +kubebuilder:default={}
 	// +optional
 	Service *Service `json:"service,omitempty"`
+
+	// allowedOrigins are the origins whose pages may use the gateway, besides
+	// its own: https://shop.example.com[:port], https://*.example.com for all
+	// names below a domain, or * as the only entry, which lets the pages of all
+	// origins in, but without cookies. Absent: pages of the gateway's own
+	// origin only. 1 to 64 origins of at most 300 characters. Effect: hot.
+	// +streamgateway:class=hot
+	// +listType=set
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=64
+	// +kubebuilder:validation:XValidation:rule="!self.exists(o, o == '*') || size(self) == 1",message="'*' must be the only entry in allowedOrigins"
+	// +kubebuilder:validation:XValidation:rule="self.all(o, o == '*' || o.matches('^https?://[^/*]+$') || o.matches('^https?://[*][.][^/*]+$'))",message="each origin must be scheme://host[:port], scheme://*.domain or '*'"
+	// +optional
+	AllowedOrigins []Origin `json:"allowedOrigins,omitempty"`
+
+	// trustedProxies are the networks, such as 10.0.0.0/8, of proxies whose
+	// X-Forwarded-For is believed. It is read from the right: the client is the
+	// first address that is not in one of them. What anybody else sends in that
+	// header is passed over. Absent: whoever connects to the pod is the client.
+	// 1 to 32 networks. Effect: hot.
+	// +streamgateway:class=hot
+	// +listType=set
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=32
+	// +optional
+	TrustedProxies []Network `json:"trustedProxies,omitempty"`
 }
+
+// Origin is the origin of pages, as browsers write it, in lower case.
+//
+// +kubebuilder:validation:MinLength=1
+// +kubebuilder:validation:MaxLength=300
+// +kubebuilder:validation:Pattern=`^[^\s,?#@\\]+$`
+type Origin string
+
+// Network is a network in CIDR form, of IPv4 or IPv6.
+//
+// +kubebuilder:validation:MinLength=3
+// +kubebuilder:validation:MaxLength=43
+// +kubebuilder:validation:XValidation:rule="isCIDR(self)",message="must be a network such as 10.0.0.0/8"
+type Network string
 
 // ServiceType is how a Service is reached.
 //

@@ -114,6 +114,30 @@ func TestRulesRefuseContradictionsOnTheFieldToChange(t *testing.T) {
 			fields{"limits.connect.burst": int64(1999)},
 			"spec.limits.connect.burst", "limits.connect: burst must be at least perSecond",
 		},
+		"all origins and one more": {
+			fields{"listener.allowedOrigins": []any{"*", "https://a.test"}},
+			"spec.listener.allowedOrigins", "'*' must be the only entry in allowedOrigins",
+		},
+		"an origin without a scheme": {
+			fields{"listener.allowedOrigins": []any{"a.test"}},
+			"spec.listener.allowedOrigins", "each origin must be scheme://host[:port], scheme://*.domain or '*'",
+		},
+		"an origin with a path": {
+			fields{"listener.allowedOrigins": []any{"https://a.test/app"}},
+			"spec.listener.allowedOrigins", "each origin must be scheme://host[:port], scheme://*.domain or '*'",
+		},
+		"the origin null": {
+			fields{"listener.allowedOrigins": []any{"null"}},
+			"spec.listener.allowedOrigins", "each origin must be scheme://host[:port], scheme://*.domain or '*'",
+		},
+		"a star inside of a name": {
+			fields{"listener.allowedOrigins": []any{"https://shop-*.a.test"}},
+			"spec.listener.allowedOrigins", "each origin must be scheme://host[:port], scheme://*.domain or '*'",
+		},
+		"a proxy that is no network": {
+			fields{"listener.trustedProxies": []any{"10.0.0.1"}},
+			"spec.listener.trustedProxies[0]", "must be a network such as 10.0.0.0/8",
+		},
 		"mode Percent without a percent": {
 			percent(map[string]any{"name": "ticker", "mode": "Percent"}),
 			"spec.features[0].percent", "percent must be set if, and only if, mode is Percent",
@@ -137,6 +161,9 @@ func TestRulesAcceptWhatIsJustInside(t *testing.T) {
 	for name, spec := range map[string]fields{
 		"anonymous publishers within the cluster": {"auth.publishers.mode": "Anonymous"},
 		"no pod":                                   {"gateway.replicas": int64(0)},
+		"pages of all origins":                     {"listener.allowedOrigins": []any{"*"}},
+		"pages of some origins":                    {"listener.allowedOrigins": []any{"https://a.test", "http://localhost:3000", "https://*.b.test:8443"}},
+		"proxies of both families":                 {"listener.trustedProxies": []any{"10.0.0.0/8", "fd00::/8"}},
 		"a replay buffer of 60% of the limit":      {"replay.maxBytes": "600Mi", "gateway.resources.limits.memory": "1000Mi"},
 		"no memory limit and a large buffer":       {"replay.maxBytes": "16Gi", "gateway.resources": map[string]any{}},
 		"a CPU limit only":                         {"gateway.resources": map[string]any{"limits": map[string]any{"cpu": int64(2)}}},

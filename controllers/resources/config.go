@@ -36,6 +36,10 @@ func Hot(spec *v1alpha1.StreamGatewaySpec) (config.Hot, error) {
 	hot.Connections = connections(spec.Connections, &d)
 	hot.Limits = limits(spec.Limits)
 	hot.Auth = authentication(spec.Auth, &d)
+	hot.Listener = config.HotListener{
+		AllowedOrigins: texts(spec.Listener.AllowedOrigins),
+		TrustedProxies: texts(spec.Listener.TrustedProxies),
+	}
 	hot.Compression = compression(spec.Compression)
 	hot.CircuitBreaker = config.CircuitBreaker{
 		Mode:             string(spec.CircuitBreaker.Mode),

@@ -127,6 +127,10 @@ func alter(t *testing.T, f reflect.Value) {
 		*v = append(*v, "added")
 	case *[]v1alpha1.ChannelPattern:
 		*v = append(*v, "added.>")
+	case *[]v1alpha1.Origin:
+		*v = append(*v, "https://added.test")
+	case *[]v1alpha1.Network:
+		*v = append(*v, "192.0.2.0/24")
 	case *[]v1alpha1.Audience:
 		*v = append(*v, "added")
 	case *[]v1alpha1.SecretReference:
@@ -243,6 +247,10 @@ func translated(f reflect.Value) any {
 	case []v1alpha1.ChannelPattern:
 		return texts(v)
 	case []v1alpha1.Audience:
+		return texts(v)
+	case []v1alpha1.Origin:
+		return texts(v)
+	case []v1alpha1.Network:
 		return texts(v)
 	case int32:
 		return int(v)

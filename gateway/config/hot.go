@@ -15,6 +15,7 @@ type Hot struct {
 	Compression    Compression    `json:"compression"`
 	CircuitBreaker CircuitBreaker `json:"circuitBreaker"`
 	Auth           Auth           `json:"auth"`
+	Listener       HotListener    `json:"listener"`
 	Observability  Observability  `json:"observability"`
 	Drain          Spread         `json:"drain"`
 	Features       []Feature      `json:"features,omitempty"`
@@ -149,6 +150,12 @@ const (
 // Subscribers says who may read what.
 type Subscribers struct {
 	AnonymousChannels []string `json:"anonymousChannels,omitempty"` // patterns that everybody may read; none = everything
+}
+
+// HotListener is what running pods take over of how clients come in.
+type HotListener struct {
+	AllowedOrigins []string `json:"allowedOrigins,omitempty"` // whose pages may ask: scheme://host[:port], scheme://*.domain, or "*" alone; none = the gateway's own
+	TrustedProxies []string `json:"trustedProxies,omitempty"` // networks of peers whose X-Forwarded-For is believed; none = the peer is the client
 }
 
 // Observability says what a pod tells of itself, and how often pages tell it of

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
 	"time"
@@ -90,6 +91,9 @@ const (
 	maxEndpoint       = 1024 // bytes
 	maxSpread         = time.Hour
 	maxPods           = 1000 // that stand by
+	maxOrigins        = 64
+	maxOrigin         = 300 // bytes
+	maxProxies        = 32
 )
 
 func (c *check) lists(d Document) {
@@ -107,6 +111,7 @@ func (c *check) hot(path string, h Hot) {
 	c.circuitBreaker(path+"circuitBreaker.", h.CircuitBreaker)
 	c.publishers(path+"auth.publishers.", h.Auth.Publishers)
 	c.subscribers(path+"auth.subscribers.", h.Auth.Subscribers)
+	c.listener(path+"listener.", h.Listener)
 	oneOf(c, path+"observability.logLevel", h.Observability.LogLevel, LogDebug, LogInfo, LogWarn, LogError)
 	if p := h.Observability.Tracing.SamplePercent; !(p >= 0 && p <= 100) {
 		c.fail(path+"observability.tracing.samplePercent", p, "is not between 0 and 100", "1 samples one trace of a hundred")
@@ -186,6 +191,34 @@ func (c *check) compression(path string, z Compression) {
 func (c *check) subscribers(path string, s Subscribers) {
 	within(c, path+"anonymousChannels", len(s.AnonymousChannels), 0, maxAnonymous, "patterns; none opens every channel")
 	c.patterns(path+"anonymousChannels", s.AnonymousChannels)
+}
+
+func (c *check) listener(path string, l HotListener) {
+	within(c, path+"allowedOrigins", len(l.AllowedOrigins), 0, maxOrigins, "origins; none lets the pages of the gateway's own origin in")
+	for i, o := range l.AllowedOrigins {
+		if !origin(o) || o == anyOrigin && len(l.AllowedOrigins) > 1 {
+			c.fail(fmt.Sprintf("%sallowedOrigins[%d]", path, i), o, "is not an origin",
+				"write it like https://shop.example.com, https://*.example.com, or \"*\" as the only one")
+		}
+	}
+	within(c, path+"trustedProxies", len(l.TrustedProxies), 0, maxProxies, "networks; none lets the peer be the client")
+	for i, text := range l.TrustedProxies {
+		if _, err := netip.ParsePrefix(text); err != nil {
+			c.fail(fmt.Sprintf("%strustedProxies[%d]", path, i), text, "is not a network", "write it like 10.0.0.0/8 or fd00::/8")
+		}
+	}
+}
+
+const anyOrigin = "*"
+
+// origin tells whether text is scheme://host[:port], scheme://*.domain, or "*".
+func origin(text string) bool {
+	if text == anyOrigin {
+		return true
+	}
+	scheme, host, ok := strings.Cut(text, "://")
+	host = strings.TrimPrefix(host, "*.")
+	return ok && (scheme == "http" || scheme == "https") && host != "" && len(text) <= maxOrigin && !strings.ContainsAny(host, "/*, \t?#@\\")
 }
 
 func (c *check) patterns(path string, list []string) {

@@ -130,6 +130,7 @@ func (s *Server) makeRooms(hot config.Hot, api *cluster.Cluster) {
 	s.guard = &guard{s.events, breaker.New(breaker.Settings(hot.CircuitBreaker), mathrand.Float64)}
 	s.publish = transport.NewPublish(s.publisher, appender{s.guard, s.info, s.engine}, s.log,
 		s.tracing.tracer, s.histograms.acknowledged)
+	s.doors = transport.NewDoors(transport.Listener(hot.Listener))
 	s.sessions = transport.NewSessions(s.engine, s.subscriber)
 	s.beacon = transport.NewBeacon(s.takeBeacon)
 	s.sse = transport.NewStreams(s.engine, s.subscriber, s.streams, s.gate, s.sockets, s.options.Pod, transport.Connections(hot.Connections))
@@ -165,6 +166,7 @@ func (s *Server) take(serial int64, r config.Revision, standBy bool) {
 	s.guard.breaker.Tune(breaker.Settings(hot.CircuitBreaker))
 	s.publish.Tune(hot.Limits.MaxEventBytes, transport.PublishLimits(hot.Limits.Publish))
 	s.sse.Tune(transport.Connections(hot.Connections))
+	s.doors.Tune(transport.Listener(hot.Listener))
 	s.tuneLog(hot.Observability)
 	s.tuneTracing(hot.Observability)
 	if flags != s.flags.Load() {

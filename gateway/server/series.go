@@ -183,6 +183,7 @@ func (w writer) loops(now, past sample) {
 }
 
 func (w writer) others(s *Server) {
+	w.counter("sg_origin_denied_total", "Requests of pages whose origin is not allowed.", s.doors.OriginDenied())
 	spans := s.tracing.tracer.Counts()
 	w.counters("sg_spans_total", "Spans of sampled events.", "result", map[string]uint64{"sent": spans.Sent, "failed": spans.Failed, "full": spans.Full})
 	w.gauge("sg_build_info", "The version that runs.", 1, "version", s.options.Version)

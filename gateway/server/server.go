@@ -77,6 +77,7 @@ type Server struct {
 	sessions    *transport.Sessions
 	beacon      *transport.Beacon
 	browsers    browsers
+	doors       *transport.Doors
 	config      *reloader
 	certificate *certificate // nil = no TLS
 	source      source
@@ -215,7 +216,7 @@ func protocols(tls bool) *http.Protocols {
 func (s *Server) routes() transport.Routes {
 	r := transport.Routes{
 		Stream: s.sse, Publish: s.publish, History: transport.NewHistory(s.engine, s.subscriber),
-		Sessions: s.sessions, Beacon: s.beacon,
+		Sessions: s.sessions, Beacon: s.beacon, Doors: s.doors,
 		Metrics: s.metrics, MetricsAccess: s.publisher, Log: s.log,
 	}
 	if s.options.Dev {

@@ -34,7 +34,12 @@ func onBoth(t *testing.T, test func(t *testing.T, transport string)) {
 
 // serve puts a pod on loopback. Streams end before the server is closed.
 func (p *pod) serve(t testing.TB, transport string) (url string) {
-	server := httptest.NewUnstartedServer(p)
+	return p.serveBehind(t, transport, p)
+}
+
+// serveBehind is serve with a handler before the streams.
+func (p *pod) serveBehind(t testing.TB, transport string, handler http.Handler) (url string) {
+	server := httptest.NewUnstartedServer(handler)
 	server.Config.ConnContext = netio.ShortQueue
 	if transport == "sockets" {
 		sockets, err := netio.NewSockets()

@@ -88,7 +88,6 @@ type Publish struct {
 	auth   Authenticator
 	log    Log
 	logger *slog.Logger
-	origin *http.CrossOriginProtection
 	took   func(time.Duration, wire.Trace)
 	tracer *trace.Tracer
 	counts publishCounters
@@ -119,7 +118,7 @@ type publishCounters struct {
 // lasted, and of which trace it is a part, if of any; it must be
 // quick and safe for concurrent use.
 func NewPublish(a Authenticator, l Log, logger *slog.Logger, tracer *trace.Tracer, took func(time.Duration, wire.Trace)) *Publish {
-	p := &Publish{auth: a, log: l, logger: logger, origin: http.NewCrossOriginProtection(), tracer: tracer, took: took, rates: limit.NewBuckets()}
+	p := &Publish{auth: a, log: l, logger: logger, tracer: tracer, took: took, rates: limit.NewBuckets()}
 	p.Tune(decode.MaxEventBytes, PublishLimits{})
 	return p
 }
@@ -193,10 +192,6 @@ func (p *Publish) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // admit answers the request itself when it may not publish.
 func (p *Publish) admit(w http.ResponseWriter, r *http.Request) (*auth.Principal, bool) {
-	if err := p.origin.Check(r); err != nil {
-		p.refuse(w, r, http.StatusForbidden, KindOriginDenied, Detail("a page of another origin may not publish"))
-		return nil, false
-	}
 	who, err := p.auth.Authenticate(r)
 	if err == nil {
 		return who, true

@@ -62,7 +62,7 @@ func (v verdict) Authenticate(*http.Request) (*auth.Principal, error) {
 
 func newRoutes(l *scriptedLog, a Authenticator) (Routes, *Publish) {
 	p := NewPublish(a, l, slog.New(slog.DiscardHandler), nil, func(time.Duration, wire.Trace) {})
-	return Routes{Publish: p, History: NewHistory(nil, everybody()), Sessions: NewSessions(nil, everybody()), Log: slog.New(slog.DiscardHandler), Stream: http.NotFoundHandler(), Metrics: func() Metrics { return Metrics{} }, MetricsAccess: a}, p
+	return Routes{Doors: NewDoors(Listener{}), Publish: p, History: NewHistory(nil, everybody()), Sessions: NewSessions(nil, everybody()), Log: slog.New(slog.DiscardHandler), Stream: http.NotFoundHandler(), Metrics: func() Metrics { return Metrics{} }, MetricsAccess: a}, p
 }
 
 func ask(t *testing.T, h http.Handler, method, path, body string, header ...string) (*http.Response, string) {
@@ -168,8 +168,6 @@ func TestRefusalsAreProblemsOfTheirKind(t *testing.T) {
 		"no credential": {path: plain, auth: auth.ErrUnauthenticated, status: 401, kind: "unauthenticated"},
 		"no right":      {path: plain, auth: auth.ErrDenied, status: 403, kind: "channel-denied"},
 		"nobody to ask": {path: plain, auth: auth.ErrUnavailable, status: 503, kind: "overload", members: `"retryAfterMs":1000`},
-		"a page of another origin": {path: plain, header: []string{"Sec-Fetch-Site", "cross-site"},
-			status: 403, kind: "origin-denied"},
 		"an unknown durability": {path: plain, header: []string{"SG-Require-Durability", "eternal"},
 			status: 400, kind: "invalid-parameter", members: `"parameter":"SG-Require-Durability"`},
 		"a durability that is not there": {path: plain, body: `1`, header: []string{"SG-Require-Durability", "quorum"},

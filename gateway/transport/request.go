@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"net/http"
+	"net/netip"
 )
 
 // requestKey is the context key of the *request.
@@ -12,7 +13,8 @@ type requestKey struct{}
 // request is what is known of a request besides net/http's. It belongs to the
 // request's goroutine.
 type request struct {
-	id string
+	id     string
+	client netip.Addr // see clientAddress
 	// status, problem and limit are those of the refusal; 0 and "" = it was
 	// not refused.
 	status         int

@@ -11,6 +11,7 @@ import (
 
 // Routes are the handlers of one gateway. Each knows its own methods' rights.
 type Routes struct {
+	Doors    *Doors         // before all of them; nil = those of an empty Listener
 	Stream   http.Handler   // GET and POST /stream
 	Publish  http.Handler   // POST /events and POST /channels/{channel}/events
 	Sessions *Sessions      // PATCH and DELETE /sessions/{sid}
@@ -48,12 +49,14 @@ func (r Routes) Handler() http.Handler {
 	if r.Page != nil {
 		mux.Handle("/{$}", withHead(r.Page))
 	}
-	return withRequest(withRecovery(mux, r.Log), newRefusals(r.Log))
+	if r.Doors == nil {
+		r.Doors = NewDoors(Listener{})
+	}
+	return withRequest(r.Doors.guard(withRecovery(mux, r.Log)), newRefusals(r.Log))
 }
 
-// methods answers by method; what is missing gets 405 with Allow. OPTIONS is
-// answered 204 without any CORS header: without a list of origins only the
-// page's own origin may read.
+// methods answers by method; what is missing gets 405 with Allow, and OPTIONS
+// 204. What browsers ask before a page's request has been answered before.
 type methods map[string]http.Handler
 
 func withHead(get http.Handler) methods {

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"hash/fnv"
 	"net/http"
-	"net/netip"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -133,12 +132,6 @@ func (s *Streams) newSID() string {
 	var random [16]byte
 	_, _ = rand.Read(random[:]) // crypto/rand never fails
 	return s.podTag + "." + base64.RawURLEncoding.EncodeToString(random[:])
-}
-
-// clientAddress is the peer's; it is not valid when the listener has none.
-func clientAddress(r *http.Request) netip.Addr {
-	peer, _ := netip.ParseAddrPort(r.RemoteAddr)
-	return peer.Addr()
 }
 
 // transient is a refusal that a client should come back after.

@@ -350,6 +350,12 @@ var schemaYAML = typed.YAMLObject(`types:
 - name: com.github.streamgateway.streamgateway.api.v1alpha1.Listener
   map:
     fields:
+    - name: allowedOrigins
+      type:
+        list:
+          elementType:
+            namedType: com.github.streamgateway.streamgateway.api.v1alpha1.Origin
+          elementRelationship: associative
     - name: port
       type:
         scalar: numeric
@@ -358,6 +364,12 @@ var schemaYAML = typed.YAMLObject(`types:
       type:
         namedType: com.github.streamgateway.streamgateway.api.v1alpha1.Service
       default: {}
+    - name: trustedProxies
+      type:
+        list:
+          elementType:
+            namedType: com.github.streamgateway.streamgateway.api.v1alpha1.Network
+          elementRelationship: associative
 - name: com.github.streamgateway.streamgateway.api.v1alpha1.LogLevel
   scalar: string
 - name: com.github.streamgateway.streamgateway.api.v1alpha1.MetricsStatus
@@ -402,6 +414,8 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: sampledTime
       type:
         namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Time
+- name: com.github.streamgateway.streamgateway.api.v1alpha1.Network
+  scalar: string
 - name: com.github.streamgateway.streamgateway.api.v1alpha1.Observability
   map:
     fields:
@@ -428,6 +442,8 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: tracing
       type:
         namedType: com.github.streamgateway.streamgateway.api.v1alpha1.Tracing
+- name: com.github.streamgateway.streamgateway.api.v1alpha1.Origin
+  scalar: string
 - name: com.github.streamgateway.streamgateway.api.v1alpha1.Override
   map:
     fields:

@@ -4,6 +4,10 @@
 
 package v1alpha1
 
+import (
+	apiv1alpha1 "github.com/streamgateway/streamgateway/api/v1alpha1"
+)
+
 // ListenerApplyConfiguration represents a declarative configuration of the Listener type for use
 // with apply.
 //
@@ -16,6 +20,18 @@ type ListenerApplyConfiguration struct {
 	// service describes the Service in front of the pods; it has the name of
 	// the StreamGateway. Changes apply at once and restart nothing.
 	Service *ServiceApplyConfiguration `json:"service,omitempty"`
+	// allowedOrigins are the origins whose pages may use the gateway, besides
+	// its own: https://shop.example.com[:port], https://*.example.com for all
+	// names below a domain, or * as the only entry, which lets the pages of all
+	// origins in, but without cookies. Absent: pages of the gateway's own
+	// origin only. 1 to 64 origins of at most 300 characters. Effect: hot.
+	AllowedOrigins []apiv1alpha1.Origin `json:"allowedOrigins,omitempty"`
+	// trustedProxies are the networks, such as 10.0.0.0/8, of proxies whose
+	// X-Forwarded-For is believed. It is read from the right: the client is the
+	// first address that is not in one of them. What anybody else sends in that
+	// header is passed over. Absent: whoever connects to the pod is the client.
+	// 1 to 32 networks. Effect: hot.
+	TrustedProxies []apiv1alpha1.Network `json:"trustedProxies,omitempty"`
 }
 
 // ListenerApplyConfiguration constructs a declarative configuration of the Listener type for use with
@@ -37,5 +53,25 @@ func (b *ListenerApplyConfiguration) WithPort(value int32) *ListenerApplyConfigu
 // If called multiple times, the Service field is set to the value of the last call.
 func (b *ListenerApplyConfiguration) WithService(value *ServiceApplyConfiguration) *ListenerApplyConfiguration {
 	b.Service = value
+	return b
+}
+
+// WithAllowedOrigins adds the given value to the AllowedOrigins field in the declarative configuration
+// and returns the receiver, so that objects can be build by chaining "With" function invocations.
+// If called multiple times, values provided by each call will be appended to the AllowedOrigins field.
+func (b *ListenerApplyConfiguration) WithAllowedOrigins(values ...apiv1alpha1.Origin) *ListenerApplyConfiguration {
+	for i := range values {
+		b.AllowedOrigins = append(b.AllowedOrigins, values[i])
+	}
+	return b
+}
+
+// WithTrustedProxies adds the given value to the TrustedProxies field in the declarative configuration
+// and returns the receiver, so that objects can be build by chaining "With" function invocations.
+// If called multiple times, values provided by each call will be appended to the TrustedProxies field.
+func (b *ListenerApplyConfiguration) WithTrustedProxies(values ...apiv1alpha1.Network) *ListenerApplyConfiguration {
+	for i := range values {
+		b.TrustedProxies = append(b.TrustedProxies, values[i])
+	}
 	return b
 }
