@@ -87,7 +87,7 @@ func TestGetPrintsWhatAnOperatorLooksFor(t *testing.T) {
 	}()
 	u.Object["status"] = map[string]any{
 		"observedGeneration": int64(1), "desiredRevision": "5f8c7d9b64", "activeRevision": "7d4b9c6f58",
-		"image": "example.com/gateway:1", "pods": map[string]any{"ready": int64(0), "summary": "0/1"},
+		"image": "example.com/gateway:1", "pods": map[string]any{"draining": int64(2), "ready": int64(0), "summary": "0/1"},
 		"rollback":   map[string]any{"reason": "DropRateHigh"},
 		"config":     map[string]any{"acked": int64(1), "nacked": int64(0)},
 		"metrics":    map[string]any{"connections": int64(0), "errorPercent": "0.02", "queuePercent": int64(5), "latencyP99Milliseconds": int64(80), "dropPercent": "0", "eventsPerSecond": int64(48000)},
@@ -100,7 +100,7 @@ func TestGetPrintsWhatAnOperatorLooksFor(t *testing.T) {
 	if diff := cmp.Diff([]string{"Name", "READY", "REASON", "ACTIVE", "DESIRED", "PODS", "CONNS", "ERR%", "AGE"}, narrow); diff != "" {
 		t.Errorf("columns: %s", diff)
 	}
-	want := []string{"QUEUE%=5", "P99MS=80", "DROP%=0", "EV/S=48000", "ACKED=1", "NACKED=0", "ROLLBACK=DropRateHigh", "IMAGE=example.com/gateway:1"}
+	want := []string{"QUEUE%=5", "P99MS=80", "DROP%=0", "EV/S=48000", "ACKED=1", "NACKED=0", "DRAINING=2", "ROLLBACK=DropRateHigh", "IMAGE=example.com/gateway:1"}
 	if diff := cmp.Diff(want, wide); diff != "" {
 		t.Errorf("columns of -o wide: %s", diff)
 	}

@@ -168,6 +168,12 @@ type PodsStatus struct {
 	// +optional
 	Updated *int32 `json:"updated,omitempty"`
 
+	// draining is the number of pods that send their clients on: those that end,
+	// and those that stand by and have clients left.
+	// +kubebuilder:validation:Minimum=0
+	// +optional
+	Draining *int32 `json:"draining,omitempty"`
+
 	// summary is ready of desired, such as 3/3.
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=23

@@ -22,6 +22,7 @@ import (
 // +kubebuilder:printcolumn:name="EV/S",type=integer,JSONPath=`.status.metrics.eventsPerSecond`,priority=1,description="Events delivered per second"
 // +kubebuilder:printcolumn:name="ACKED",type=integer,JSONPath=`.status.config.acked`,priority=1,description="Pods that run the newest config"
 // +kubebuilder:printcolumn:name="NACKED",type=integer,JSONPath=`.status.config.nacked`,priority=1,description="Pods that refused the newest config"
+// +kubebuilder:printcolumn:name="DRAINING",type=integer,JSONPath=`.status.pods.draining`,priority=1,description="Pods that send their clients on"
 // +kubebuilder:printcolumn:name="ROLLBACK",type=string,JSONPath=`.status.rollback.reason`,priority=1,description="Why the last change was taken back"
 // +kubebuilder:printcolumn:name="IMAGE",type=string,JSONPath=`.status.image`,priority=1,description="Image of the active revision"
 // +kubebuilder:validation:XValidation:rule="size(self.metadata.name) <= 36 && self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')",message="metadata.name must be a DNS-1035 label of at most 36 characters, so that child names fit"

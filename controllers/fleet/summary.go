@@ -13,7 +13,7 @@ type Summary struct {
 	Pods        int // that answered
 	Rated       int // of these, how many were seen long enough to take rates of
 	Connections int
-	Draining    int       // pods
+	Draining    int       // pods that ask clients to move and have some left
 	Time        time.Time // of the newest report
 
 	QueuePercent float64 // mean over clients of lag ÷ limit, 0..100
@@ -85,7 +85,7 @@ func (s *Summary) add(r *report.Report) {
 	s.Pods++
 	s.Connections += r.Connections.Active
 	s.QueuePercent += r.Queue.LagPercent * float64(r.Connections.Active)
-	if r.Draining {
+	if r.Draining && r.Connections.Active > 0 {
 		s.Draining++
 	}
 	if r.Replay.Short {

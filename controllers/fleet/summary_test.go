@@ -135,7 +135,8 @@ func TestReportsOfPagesAreSummedOverPodsWithoutAnOlderSample(t *testing.T) {
 func TestShortReplayAndDrainingPodsAreNamedAndCounted(t *testing.T) {
 	s := Summarize([]Sample{
 		{Newer: report.Report{Pod: "a", Replay: report.Replay{Short: true}, Time: at(3)}},
-		{Newer: report.Report{Pod: "b", Draining: true, Time: at(2)}},
+		{Newer: report.Report{Pod: "b", Draining: true, Time: at(2), Connections: report.Connections{Active: 1}}},
+		{Newer: report.Report{Pod: "c", Draining: true, Time: at(2)}}, // stands by, and has no clients left
 	}, 0, 0)
 	if diff := cmp.Diff([]string{"a"}, s.ShortReplay); diff != "" || s.Draining != 1 || !s.Time.Equal(at(3)) {
 		t.Errorf("short %v, draining %d, time %s", s.ShortReplay, s.Draining, s.Time)

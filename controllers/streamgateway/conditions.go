@@ -264,19 +264,10 @@ func (s *scope) reconciling(v *verdicts) verdict {
 		return yes(v1alpha1.ReasonPushing, "%s", v.programmed.message)
 	case ready != desired:
 		return yes(v1alpha1.ReasonScaling, "%d/%d pods ready", ready, desired)
-	case s.draining():
-		return yes(v1alpha1.ReasonDraining, "pods send their clients on and end")
+	case s.draining() > 0:
+		return yes(v1alpha1.ReasonDraining, "%s", s.drainNote(s.draining()))
 	}
 	return no(v1alpha1.ReasonUpToDate, "")
-}
-
-func (s *scope) draining() bool {
-	for i := range s.pods {
-		if !s.pods[i].DeletionTimestamp.IsZero() {
-			return true
-		}
-	}
-	return false
 }
 
 // failed tells whether this pass ended in an error that may mend itself.

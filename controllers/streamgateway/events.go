@@ -83,6 +83,7 @@ func (r *Reconciler) announce(s *scope, before, after *v1alpha1.StreamGatewaySta
 	if c := turned(before, after, v1alpha1.ConditionHealthy, metav1.ConditionUnknown); c != nil && c.Reason == v1alpha1.ReasonMetricsStale {
 		r.warning(s, c.Reason, actionObserve, c.Message)
 	}
+	r.announceDrains(s, before, after)
 	r.announceTrouble(s)
 }
 

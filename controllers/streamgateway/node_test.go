@@ -119,6 +119,14 @@ func (w *world) running(pod *corev1.Pod, ip string, ready bool) {
 	w.podStatus(pod)
 }
 
+// remove takes a pod's object away, as kubelet and garbage collector do.
+func (w *world) remove(pod *corev1.Pod) {
+	w.Helper()
+	if err := cluster.Delete(w.Context(), pod); err != nil {
+		w.Fatal(err)
+	}
+}
+
 // waits says that a pod's container waits for this reason.
 func (w *world) waits(pod *corev1.Pod, reason, message string) {
 	w.Helper()

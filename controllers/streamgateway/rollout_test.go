@@ -34,7 +34,7 @@ func TestOldPodsServeUntilTheNewOnesAreReady(t *testing.T) {
 	w := newWorld(t)
 	w.operate(builtInImage)
 	w.sample(v1alpha1.StreamGatewaySpec{})
-	old, _ := w.serve(builtInImage)
+	old, served := w.serve(builtInImage)
 	// A restart and a hot change at once, of which the hot one is too much for
 	// the memory of the old pods.
 	w.patch(`{"spec":{"gateway":{"image":"g:2","resources":{"limits":{"memory":"2Gi"}}},"replay":{"maxBytes":"1Gi"}}}`)
@@ -68,7 +68,10 @@ func TestOldPodsServeUntilTheNewOnesAreReady(t *testing.T) {
 		}
 		return nil
 	})
-	w.event("Normal", "DrainStarted", old.Name)
+	w.event("Normal", "DrainStarted", "ending: 1 (first "+served.pod.Name)
+	served.kill()
+	w.remove(served.pod)
+	w.event("Normal", "DrainCompleted", "pods have sent their clients on: 1, in ")
 	if s := w.gateway().Status; s.Image != "g:2" {
 		t.Errorf("the image is %s", s.Image)
 	}

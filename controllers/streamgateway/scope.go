@@ -35,6 +35,7 @@ type scope struct {
 	breach      *rollout.Breach     // now, if any
 	deployments []appsv1.Deployment // controlled by sg, oldest first
 	pods        []corev1.Pod        // of these, by name; those that ended left out
+	leaving     []corev1.Pod        // that end, of any Deployment that was there
 
 	document config.Document // as it stands in the ConfigMap; serial 0: none yet
 	service  *corev1.Service // nil: none yet
@@ -66,7 +67,8 @@ type memory struct {
 	breach   string
 	breaches int
 	trouble  string // that was told of last
-	failures int    // passes in a row
+	drains   drains
+	failures int // passes in a row
 
 	status     *v1alpha1.StreamGatewayStatus // as written last
 	statusRV   string                        // of that write
@@ -144,7 +146,8 @@ func (r *Reconciler) gather(ctx context.Context, s *scope) error {
 	if err := r.List(ctx, &pods, mine...); err != nil {
 		return fmt.Errorf("listing pods: %w", err)
 	}
-	s.pods = ownPods(pods.Items, replicaSets.Items, s.deployments)
+	s.pods = ownPods(slices.Clone(pods.Items), replicaSets.Items, s.deployments)
+	s.leaving = s.memory.drains.leaving(pods.Items, s.pods)
 	var err error
 	if s.plan, err = s.plans(r.Image); err != nil {
 		return fmt.Errorf("reading spec: %w", err)
@@ -168,11 +171,15 @@ func ownPods(pods []corev1.Pod, replicaSets []metav1.PartialObjectMetadata, depl
 	}
 	own := slices.DeleteFunc(pods, func(p corev1.Pod) bool {
 		o := metav1.GetControllerOf(&p)
-		ended := p.Status.Phase == corev1.PodFailed || p.Status.Phase == corev1.PodSucceeded
-		return o == nil || !trusted[o.UID] || ended
+		return o == nil || !trusted[o.UID] || ended(&p)
 	})
 	slices.SortFunc(own, func(a, b corev1.Pod) int { return cmp.Compare(a.Name, b.Name) })
 	return own
+}
+
+// ended tells whether a pod has ended, and only its object is left.
+func ended(p *corev1.Pod) bool {
+	return p.Status.Phase == corev1.PodFailed || p.Status.Phase == corev1.PodSucceeded
 }
 
 // plans works the spec out. A spec without an image keeps the one that its

@@ -121,7 +121,7 @@ func (s *scope) podsStatus() *v1alpha1.PodsStatus {
 		}
 	}
 	return &v1alpha1.PodsStatus{
-		Desired: ptr.To(s.replicas()), Current: &current, Ready: &ready, Updated: &updated,
+		Desired: ptr.To(s.replicas()), Current: &current, Ready: &ready, Updated: &updated, Draining: ptr.To(s.draining()),
 		Summary: fmt.Sprintf("%d/%d", ready, s.replicas()),
 	}
 }
@@ -196,6 +196,7 @@ func (r *Reconciler) writeStatus(ctx context.Context, s *scope, err error) error
 	} else if s.memory.failures++; s.memory.failures <= quietFailures {
 		return nil
 	}
+	r.announceLate(s)
 	before, after := *s.statusBefore(), s.status()
 	if equality.Semantic.DeepEqual(before, after) {
 		return nil

@@ -218,8 +218,9 @@ func causesOfTheOthers() []cause {
 		{"pods end", func(s *scope) {
 			ending := podOf(olderTemplate, true)
 			ending.DeletionTimestamp = &metav1.Time{Time: s.now}
-			s.pods = append(s.pods, ending)
-		}, "Reconciling=True/Draining Ready=True/Ready", ""},
+			s.pods, s.leaving = append(s.pods, ending), []corev1.Pod{ending}
+		}, "Reconciling=True/Draining Ready=True/Ready", "pods send their clients on: 1, of these ending: 1"},
+		{"a pod stands by with clients", func(s *scope) { s.summary.Draining = 1 }, "Reconciling=True/Draining Ready=True/Ready", "pods send their clients on: 1"},
 	}
 }
 

@@ -80,6 +80,5 @@ func (r *Reconciler) retire(ctx context.Context, s *scope, d *appsv1.Deployment)
 		return client.IgnoreNotFound(fmt.Errorf("deleting Deployment %s: %w", d.Name, err))
 	}
 	delete(s.memory.children, "Deployment "+d.Name)
-	r.normal(s, d, "DrainStarted", actionDrain, "%s has been replaced; its pods send their clients on and end", d.Name)
 	return nil
 }

@@ -462,6 +462,9 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: desired
       type:
         scalar: numeric
+    - name: draining
+      type:
+        scalar: numeric
     - name: ready
       type:
         scalar: numeric

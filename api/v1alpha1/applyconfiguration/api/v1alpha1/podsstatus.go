@@ -17,6 +17,9 @@ type PodsStatusApplyConfiguration struct {
 	Ready *int32 `json:"ready,omitempty"`
 	// updated is the number of pods made from the newest template.
 	Updated *int32 `json:"updated,omitempty"`
+	// draining is the number of pods that send their clients on: those that end,
+	// and those that stand by and have clients left.
+	Draining *int32 `json:"draining,omitempty"`
 	// summary is ready of desired, such as 3/3.
 	Summary *string `json:"summary,omitempty"`
 }
@@ -56,6 +59,14 @@ func (b *PodsStatusApplyConfiguration) WithReady(value int32) *PodsStatusApplyCo
 // If called multiple times, the Updated field is set to the value of the last call.
 func (b *PodsStatusApplyConfiguration) WithUpdated(value int32) *PodsStatusApplyConfiguration {
 	b.Updated = &value
+	return b
+}
+
+// WithDraining sets the Draining field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the Draining field is set to the value of the last call.
+func (b *PodsStatusApplyConfiguration) WithDraining(value int32) *PodsStatusApplyConfiguration {
+	b.Draining = &value
 	return b
 }
 
