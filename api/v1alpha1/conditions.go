@@ -108,6 +108,8 @@ const (
 const (
 	ReasonNewRevision = "NewRevision"
 	ReasonPushing     = "Pushing"
+	ReasonStepping    = "Stepping"
+	ReasonPromoting   = "Promoting"
 	ReasonScaling     = "Scaling"
 	ReasonRetrying    = "Retrying"
 	ReasonDraining    = "Draining"
@@ -132,6 +134,11 @@ const ReasonRollingBack = "RollingBack"
 // spec.rollback.mode is Manual.
 const ReasonManualRollbackRequired = "ManualRollbackRequired"
 
+// ReasonAnalysisInconclusive is a reason of Stalled, and of RolledBack: a step
+// showed too little to judge by.
+const ReasonAnalysisInconclusive = "AnalysisInconclusive"
+
 // AnnotationRetry on a StreamGateway gives a failed revision another chance:
-// its value is <revision>/<any word>, and each value counts once.
+// its value is <revision>/<any word>, and each value counts once. One that
+// waits because a step showed too little goes on to the next step.
 const AnnotationRetry = Group + "/retry-revision"

@@ -54,14 +54,16 @@ func TestAnEmptySpecIsStoredWithEveryDefault(t *testing.T) {
 		"drain":         map[string]any{"timeout": "30s", "preStopDelay": "5s", "reconnectSpread": "10s"},
 		"observability": map[string]any{"logLevel": "Info", "accessLog": "Disabled", "adminPort": int64(9090), "statusInterval": "30s", "beaconInterval": "1m"},
 		"compression":   map[string]any{"mode": "Auto", "level": "Fastest", "minBytes": "256"},
-		"rollout": map[string]any{"analysis": map[string]any{
-			"interval": "1s", "consecutiveBreaches": int64(2), "minEvents": int64(100),
+		"rollout": map[string]any{"hot": "AllAtOnce", "restart": "Canary", "progressDeadline": "5m", "steps": []any{
+			map[string]any{"percent": int64(25), "hold": "30s"}, map[string]any{"percent": int64(50), "hold": "30s"}, map[string]any{"percent": int64(100), "hold": "30s"},
+		}, "analysis": map[string]any{
+			"interval": "1s", "window": "10s", "consecutiveBreaches": int64(2), "minEvents": int64(100), "onInconclusive": "Promote",
 			"thresholds": map[string]any{
 				"maxErrorPercent": int64(1), "maxDropPercent": int64(1), "maxP99Latency": "1s",
 				"maxQueuePercent": int64(90), "maxReconnectsPerMinutePercent": int64(20),
 			},
 		}},
-		"rollback":       map[string]any{"mode": "Automatic", "guardPeriod": "5m", "historyLimit": int64(10)},
+		"rollback":       map[string]any{"mode": "Automatic", "guardPeriod": "5m", "warmPeriod": "2m", "historyLimit": int64(10)},
 		"circuitBreaker": map[string]any{"mode": "Enabled", "failureThreshold": int64(5), "openDuration": "5s", "halfOpenProbes": int64(3)},
 	}
 	if diff := cmp.Diff(want, stored(t)); diff != "" {

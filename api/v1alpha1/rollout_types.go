@@ -5,17 +5,117 @@ import (
 	"k8s.io/apimachinery/pkg/util/intstr"
 )
 
-// Rollout says how a change is judged while it is new.
+// HotStrategy says how hot changes spread.
+//
+// +kubebuilder:validation:Enum=AllAtOnce;Canary
+type HotStrategy string
+
+// Values of HotStrategy.
+const (
+	// HotAllAtOnce gives them to all pods at the same time.
+	HotAllAtOnce HotStrategy = "AllAtOnce"
+	// HotCanary goes by steps.
+	HotCanary HotStrategy = "Canary"
+)
+
+// RestartStrategy says how changes that need new pods spread.
+//
+// +kubebuilder:validation:Enum=Canary;BlueGreen
+type RestartStrategy string
+
+// Values of RestartStrategy.
+const (
+	// RestartCanary goes by steps.
+	RestartCanary RestartStrategy = "Canary"
+	// RestartBlueGreen starts all new pods, then moves all clients.
+	RestartBlueGreen RestartStrategy = "BlueGreen"
+)
+
+// InconclusivePolicy says what becomes of a step that showed too little.
+//
+// +kubebuilder:validation:Enum=Promote;Hold;Rollback
+type InconclusivePolicy string
+
+// Values of InconclusivePolicy.
+const (
+	// InconclusivePromote goes on to the next step.
+	InconclusivePromote InconclusivePolicy = "Promote"
+	// InconclusiveHold waits for a person.
+	InconclusiveHold InconclusivePolicy = "Hold"
+	// InconclusiveRollback takes the revision back.
+	InconclusiveRollback InconclusivePolicy = "Rollback"
+)
+
+// RolloutStep is one step of a canary.
+type RolloutStep struct {
+	// percent of the pods that run the new revision in this step, rounded up to
+	// whole pods; 1 to 100.
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=100
+	// +required
+	Percent int32 `json:"percent,omitempty"`
+
+	// hold is how long the step lasts from when its pods run the revision; of
+	// no effect in the last step, after which spec.rollback.guardPeriod begins.
+	// Default 30s; 0s to 24h.
+	// +kubebuilder:default="30s"
+	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('0s') && duration(self) <= duration('24h')",message="must be between 0s and 24h"
+	// +optional
+	Hold Duration `json:"hold,omitempty"`
+}
+
+// Rollout says how a change spreads and how it is judged while it is new. A
+// change is tried only where there is a revision that proved healthy, to
+// compare it with and to go back to: before that, pods get it all at once.
 type Rollout struct {
+	// hot AllAtOnce (default) gives hot changes to all pods at the same time,
+	// with a way back in milliseconds; Canary goes by steps. One pod alone
+	// always gets them at once. Effect: at once, no pod is touched.
+	// +streamgateway:class=outside
+	// +kubebuilder:default=AllAtOnce
+	// +optional
+	Hot HotStrategy `json:"hot,omitempty"`
+
+	// restart Canary (default) makes new pods by steps, and lets as many old
+	// ones stand by as there are new ones ready; BlueGreen makes all new pods
+	// first. With one pod both are the same. Effect: at once.
+	// +streamgateway:class=outside
+	// +kubebuilder:default=Canary
+	// +optional
+	Restart RestartStrategy `json:"restart,omitempty"`
+
+	// steps of a canary, at most 10, in rising percent; the last one is 100.
+	// Default 25, 50 and 100, each held for 30s. Effect: at once, also in the
+	// middle of a rollout; no pod is touched.
+	// +streamgateway:class=outside
+	// +streamgateway:class=outside
+	// +kubebuilder:default={{percent: 25}, {percent: 50}, {percent: 100}}
+	// +listType=map
+	// +listMapKey=percent
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=10
+	// +optional
+	Steps []RolloutStep `json:"steps,omitempty"`
+
+	// progressDeadline is how long a revision may make no progress, with pods
+	// that do not become ready or do not take its config, before it fails. Pods
+	// on a node that is lost are waited for. Default 5m; 30s to 2h. Effect: at
+	// once, no pod is touched.
+	// +streamgateway:class=outside
+	// +kubebuilder:default="5m"
+	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('30s') && duration(self) <= duration('2h')",message="must be between 30s and 2h"
+	// +optional
+	ProgressDeadline Duration `json:"progressDeadline,omitempty"`
+
 	// analysis says what a new revision is judged by.
 	// +kubebuilder:default={}
 	// +optional
 	Analysis *Analysis `json:"analysis,omitempty"`
 }
 
-// Analysis judges a new revision by the pods' own numbers of the last ten
-// seconds. The clock is that of each pod, so no other machine's clock takes
-// part.
+// Analysis judges a new revision by the pods' own numbers. Pods that run it are
+// judged apart from those that do not, over the same time. The clock is that of
+// each pod, so no other machine's clock takes part.
 type Analysis struct {
 	// interval is the time between two looks at a revision that has no verdict
 	// yet. Default 1s; 250ms to 1m. Effect: at once, no pod is touched.
@@ -24,6 +124,15 @@ type Analysis struct {
 	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('250ms') && duration(self) <= duration('1m')",message="must be between 250ms and 1m"
 	// +optional
 	Interval Duration `json:"interval,omitempty"`
+
+	// window is how much time the numbers are taken over, also those in status.
+	// A pod's window begins anew when it gets another revision. Default 10s; 1s
+	// to 10m, and no shorter than interval. Effect: at once, no pod is touched.
+	// +streamgateway:class=outside
+	// +kubebuilder:default="10s"
+	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('1s') && duration(self) <= duration('10m')",message="must be between 1s and 10m"
+	// +optional
+	Window Duration `json:"window,omitempty"`
 
 	// consecutiveBreaches is how many looks in a row have to find the same
 	// threshold crossed before the revision fails. Default 2; 1 to 60. Effect:
@@ -35,8 +144,8 @@ type Analysis struct {
 	// +optional
 	ConsecutiveBreaches int32 `json:"consecutiveBreaches,omitempty"`
 
-	// minEvents is how many events must have been offered to clients in ten
-	// seconds before percentages and latencies count: a quiet gateway is not
+	// minEvents is how many events must have been offered to clients within
+	// window before percentages and latencies count: a quiet gateway is not
 	// judged by them. Default 100; 0 to 1000000. Effect: at once, no pod is
 	// touched.
 	// +streamgateway:class=outside
@@ -45,6 +154,16 @@ type Analysis struct {
 	// +kubebuilder:validation:Maximum=1000000
 	// +optional
 	MinEvents *int32 `json:"minEvents,omitempty"`
+
+	// onInconclusive says what happens at the end of a step with too few events
+	// to judge by, or one in which pods of the old revision cross the same
+	// threshold: Promote (default) goes on, Hold waits for the annotation
+	// streamgateway.io/retry-revision, Rollback takes the revision back. Effect:
+	// at once, no pod is touched.
+	// +streamgateway:class=outside
+	// +kubebuilder:default=Promote
+	// +optional
+	OnInconclusive InconclusivePolicy `json:"onInconclusive,omitempty"`
 
 	// thresholds are what the condition Healthy and the verdict on a new
 	// revision go by.
@@ -151,6 +270,16 @@ type Rollback struct {
 	// +optional
 	GuardPeriod Duration `json:"guardPeriod,omitempty"`
 
+	// warmPeriod is how long the pods of before stand by, without clients, after
+	// a change that made new pods: until then such a change is taken back
+	// without starting any. Default 2m; 0s to 1h, and no longer than
+	// guardPeriod. Effect: at once.
+	// +streamgateway:class=outside
+	// +kubebuilder:default="2m"
+	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('0s') && duration(self) <= duration('1h')",message="must be between 0s and 1h"
+	// +optional
+	WarmPeriod Duration `json:"warmPeriod,omitempty"`
+
 	// historyLimit is how many revisions are kept as ControllerRevisions. The
 	// running and the stable one are kept in any case. Default 10; 2 to 50.
 	// Effect: at once, no pod is touched.
@@ -252,14 +381,16 @@ type RevisionStatus struct {
 
 // RolloutState is where a change stands.
 //
-// +kubebuilder:validation:Enum=Idle;Preparing;Pushing;Holding;Guarding;RollingBack;RolledBack
+// +kubebuilder:validation:Enum=Idle;Preparing;Pushing;Stepping;Holding;Promoting;Guarding;RollingBack;RolledBack
 type RolloutState string
 
 // RolloutStatus tells where the newest change stands.
 type RolloutStatus struct {
-	// state is Preparing while new pods start, Pushing until all have the
-	// config, Guarding for the guard period, then Idle; RollingBack and
-	// RolledBack after a failure; Holding when only a person can go on.
+	// state is Preparing while new pods start, Pushing until those that shall
+	// have the config have it, Stepping while a share of the pods is judged,
+	// Promoting on the way to all pods, Guarding for the guard period, then
+	// Idle; RollingBack and RolledBack after a failure; Holding when only a
+	// person can go on.
 	// +optional
 	State RolloutState `json:"state,omitempty"`
 
@@ -267,9 +398,29 @@ type RolloutStatus struct {
 	// +optional
 	Change ChangeKind `json:"change,omitempty"`
 
+	// step is where the change stands, from 1 on, while it is on trial.
+	// +kubebuilder:validation:Minimum=1
+	// +optional
+	Step int32 `json:"step,omitempty"`
+
+	// steps is how many there are.
+	// +kubebuilder:validation:Minimum=1
+	// +optional
+	Steps int32 `json:"steps,omitempty"`
+
+	// percent of the pods that shall run the change in this step.
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=100
+	// +optional
+	Percent int32 `json:"percent,omitempty"`
+
 	// startTime is when spec asked for it.
 	// +optional
 	StartTime *metav1.Time `json:"startTime,omitempty"`
+
+	// nextStepTime is when the step will have been held for long enough.
+	// +optional
+	NextStepTime *metav1.Time `json:"nextStepTime,omitempty"`
 }
 
 // RollbackStatus tells of the last rollback. It is kept until a newer revision

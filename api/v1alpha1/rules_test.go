@@ -26,6 +26,13 @@ func refused(t *testing.T, err error, path, message string) {
 
 func TestRulesRefuseContradictionsOnTheFieldToChange(t *testing.T) {
 	percent := func(f map[string]any) fields { return fields{"features": []any{f}} }
+	steps := func(percents ...int64) fields {
+		var list []any
+		for _, p := range percents {
+			list = append(list, map[string]any{"percent": p})
+		}
+		return fields{"rollout.steps": list}
+	}
 	for name, c := range map[string]struct {
 		spec          fields
 		path, message string
@@ -138,6 +145,30 @@ func TestRulesRefuseContradictionsOnTheFieldToChange(t *testing.T) {
 			fields{"listener.trustedProxies": []any{"10.0.0.1"}},
 			"spec.listener.trustedProxies[0]", "must be a network such as 10.0.0.0/8",
 		},
+		"a window of numbers shorter than the time between two looks": {
+			fields{"rollout.analysis.window": "1s", "rollout.analysis.interval": "1001ms"},
+			"spec.rollout.analysis.window", "rollout.analysis: window must be at least interval",
+		},
+		"steps that do not reach all pods": {
+			steps(10, 99), "spec.rollout.steps", "rollout: the last rollout step must have percent 100",
+		},
+		"steps that go back": {
+			steps(50, 25, 100), "spec.rollout.steps", "rollout: rollout steps must have strictly increasing percent",
+		},
+		"two steps of one size": {
+			steps(50, 50, 100), "spec.rollout.steps[1]", "Duplicate value",
+		},
+		"a step of no pod": {
+			steps(0, 100), "spec.rollout.steps[0].percent", "should be greater than or equal to 1",
+		},
+		"a step that is held for too long": {
+			fields{"rollout.steps": []any{map[string]any{"percent": int64(100), "hold": "24h1s"}}},
+			"spec.rollout.steps[0].hold", "must be between 0s and 24h",
+		},
+		"pods that stand by for longer than they may be needed": {
+			fields{"rollback.guardPeriod": "1m59s"},
+			"spec.rollback.warmPeriod", "rollback: warmPeriod must not exceed guardPeriod",
+		},
 		"mode Percent without a percent": {
 			percent(map[string]any{"name": "ticker", "mode": "Percent"}),
 			"spec.features[0].percent", "percent must be set if, and only if, mode is Percent",
@@ -180,6 +211,9 @@ func TestRulesAcceptWhatIsJustInside(t *testing.T) {
 		"a short replay window that nobody uses":   {"replay.ttl": "1s", "replay.mode": "Disabled"},
 		"as many patterns as subscriptions":        {"connections.maxPatterns": int64(100)},
 		"events as large as a batch":               {"batching.maxBytes": "64Ki"},
+		"one step":                                 {"rollout.steps": []any{map[string]any{"percent": int64(100), "hold": "0s"}}},
+		"looks as far apart as the window is long": {"rollout.analysis.window": "5s", "rollout.analysis.interval": "5s"},
+		"no guard and no warm pods":                {"rollback.guardPeriod": "0s", "rollback.warmPeriod": "0s"},
 		"a burst of one second's streams":          {"limits.connect.perSecond": int64(10), "limits.connect.burst": int64(10)},
 		"a feature for nobody":                     {"features": []any{map[string]any{"name": "ticker", "mode": "Percent", "percent": int64(0), "stickyBy": "Session"}}},
 		"durations of four parts":                  {"replay.ttl": "0h1m30s500ms"},

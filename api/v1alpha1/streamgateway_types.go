@@ -85,6 +85,10 @@ type StreamGatewayList struct {
 // +kubebuilder:validation:XValidation:rule="self.limits.connect.burst >= self.limits.connect.perSecond",fieldPath=".limits.connect.burst",message="limits.connect: burst must be at least perSecond"
 // +kubebuilder:validation:XValidation:rule="self.listener.service.type == 'ClusterIP' || has(self.auth.subscribers.anonymousChannels)",fieldPath=".auth.subscribers",message="auth.subscribers: an exposed gateway, whose service is not of type ClusterIP, needs anonymousChannels (['>'] opens all of them)"
 // +kubebuilder:validation:XValidation:rule="self.listener.service.type == 'ClusterIP' || self.auth.publishers.mode != 'Anonymous'",fieldPath=".auth.publishers.mode",message="auth.publishers.mode Anonymous is allowed only on a ClusterIP service"
+// +kubebuilder:validation:XValidation:rule="duration(self.rollout.analysis.window) >= duration(self.rollout.analysis.interval)",fieldPath=".rollout.analysis.window",message="rollout.analysis: window must be at least interval"
+// +kubebuilder:validation:XValidation:rule="self.rollout.steps[size(self.rollout.steps)-1].percent == 100",fieldPath=".rollout.steps",message="rollout: the last rollout step must have percent 100"
+// +kubebuilder:validation:XValidation:rule="self.rollout.steps.map(x, x.percent).isSorted()",fieldPath=".rollout.steps",message="rollout: rollout steps must have strictly increasing percent"
+// +kubebuilder:validation:XValidation:rule="duration(self.rollback.warmPeriod) <= duration(self.rollback.guardPeriod)",fieldPath=".rollback.warmPeriod",message="rollback: warmPeriod must not exceed guardPeriod"
 type StreamGatewaySpec struct {
 	// gateway says which image the pods run, how many pods there are and what
 	// they may use.
@@ -179,7 +183,7 @@ type StreamGatewaySpec struct {
 	// +optional
 	Observability *Observability `json:"observability,omitempty"`
 
-	// rollout says what a new revision is judged by.
+	// rollout says how a new revision spreads and what it is judged by.
 	// +kubebuilder:default={}
 	// +optional
 	Rollout *Rollout `json:"rollout,omitempty"`

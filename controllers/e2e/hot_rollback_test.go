@@ -23,7 +23,7 @@ import (
 func TestBatchWindowThatIsTooLongIsTakenBackWithEveryStreamOpen(t *testing.T) {
 	const streams, runs = 200, 5
 	ns := cluster.Namespace(t)
-	base := cluster.Gateway(t, ns, "prices", "{rollback: {guardPeriod: 0s}, rollout: {analysis: {minEvents: 10, thresholds: {maxP99Latency: 500ms}}}}")
+	base := cluster.Gateway(t, ns, "prices", "{rollback: {guardPeriod: 0s, warmPeriod: 0s}, rollout: {analysis: {minEvents: 10, thresholds: {maxP99Latency: 500ms}}}}")
 	token := cluster.Publisher(t, ns, "prices")
 	a := cluster.Audience(t, base, streams, "finance.revenue")
 	before := cluster.Pods(t, ns, "prices")

@@ -9,8 +9,6 @@
 package fleet
 
 import (
-	"time"
-
 	"github.com/streamgateway/streamgateway/gateway/report"
 )
 
@@ -43,10 +41,23 @@ func (s Sample) seconds() float64 {
 	return max(s.Newer.Time.Sub(s.Older.Time).Seconds(), 0)
 }
 
-// restarted tells that the pod's counters began anew between the two reports.
-func restarted(older, newer *report.Report) bool {
-	return !older.StartTime.Equal(newer.StartTime) || newer.Time.Before(older.Time)
+// anew tells that what the pod did before the newer report does not count: its
+// counters began again, or it has got another revision, which the one before
+// is not to be blamed for.
+func anew(older, newer *report.Report) bool {
+	return !older.StartTime.Equal(newer.StartTime) || newer.Time.Before(older.Time) || older.Revision != newer.Revision
 }
 
-// WindowLength is how much time rates and percentiles are taken over.
-const WindowLength = 10 * time.Second
+// Wanted is what pods shall run.
+type Wanted struct {
+	Serial   int64
+	Revision func(pod string) string // nil: whichever the document gives the pod
+}
+
+// Acked tells whether the pod runs what it shall. One that knows the document
+// but not how to try a candidate has not.
+func (w Wanted) Acked(r *report.Report) bool {
+	return !w.nacked(r) && r.Serial >= w.Serial && (w.Revision == nil || w.Revision(r.Pod) == r.Revision)
+}
+
+func (w Wanted) nacked(r *report.Report) bool { return r.Nack != nil && r.Nack.Serial >= w.Serial }

@@ -42,9 +42,9 @@ type Summary struct {
 	Acks Acks
 }
 
-// Acks counts pods by what became of one serial.
+// Acks counts pods by what became of one document.
 type Acks struct {
-	Acked   int // run it, or a newer one
+	Acked   int // run what it, or a newer one, gives them
 	Nacked  int // refused it; what they ran before runs on
 	Pending int // have not said
 	Nacks   []Nack
@@ -59,10 +59,10 @@ type Nack struct {
 }
 
 // Summarize folds samples, one a pod, into one. silent is the number of pods
-// that were asked and did not answer; they count as pending for the serial and
-// in nothing else. Percentiles are read off the sum of the pods' histograms.
-func Summarize(samples []Sample, silent int, serial int64) Summary {
-	s := Summary{Acks: acks(samples, silent, serial)}
+// that were asked and did not answer; they count as pending for what is wanted
+// and in nothing else. Percentiles are read off the sum of the pods' histograms.
+func Summarize(samples []Sample, silent int, w Wanted) Summary {
+	s := Summary{Acks: acks(samples, silent, w)}
 	var t totals
 	for i := range samples {
 		s.add(&samples[i].Newer)
@@ -138,15 +138,15 @@ func (s *Summary) rates(t *totals) {
 	s.ReconnectsPerMinute = t.lostRate * 60
 }
 
-func acks(samples []Sample, silent int, serial int64) Acks {
+func acks(samples []Sample, silent int, w Wanted) Acks {
 	a := Acks{Pending: silent}
 	for i := range samples {
 		r := &samples[i].Newer
 		switch {
-		case r.Nack != nil && r.Nack.Serial >= serial:
+		case w.nacked(r):
 			a.Nacked++
 			a.Nacks = append(a.Nacks, Nack{Pod: r.Pod, Revision: r.Nack.Revision, Message: r.Nack.Message, Time: r.Nack.Time})
-		case r.Serial >= serial:
+		case w.Acked(r):
 			a.Acked++
 		default:
 			a.Pending++

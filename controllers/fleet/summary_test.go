@@ -37,7 +37,7 @@ func TestPercentilesAreOfTheSumAndNotTheMeanOfPercentiles(t *testing.T) {
 	// two medians would be half a second.
 	busy := Sample{Older: &report.Report{Time: at(0)}, Newer: report.Report{Time: at(10), Latency: histogram(repeat(98, 10)...)}}
 	slow := Sample{Older: &report.Report{Time: at(0)}, Newer: report.Report{Time: at(10), Latency: histogram(repeat(2, 1000)...)}}
-	s := Summarize([]Sample{busy, slow}, 0, 0)
+	s := Summarize([]Sample{busy, slow}, 0, Wanted{})
 	if s.LatencyP50 > 12*time.Millisecond || s.LatencyP95 > 12*time.Millisecond {
 		t.Errorf("p50 %s, p95 %s, want about 10ms", s.LatencyP50, s.LatencyP95)
 	}
@@ -51,7 +51,7 @@ func TestPercentilesAreOfTheWindowOnly(t *testing.T) {
 	s := Summarize([]Sample{{
 		Older: &report.Report{Time: at(0), Latency: old},
 		Newer: report.Report{Time: at(10), Latency: old.Add(histogram(repeat(10, 10)...))},
-	}}, 0, 0)
+	}}, 0, Wanted{})
 	if s.LatencyP99 > 12*time.Millisecond {
 		t.Errorf("p99 %s still counts what was before the window", s.LatencyP99)
 	}
@@ -65,7 +65,7 @@ func TestRatesAreSummedOverPodsEachByItsOwnClock(t *testing.T) {
 		Time: at(3605), Events: report.Events{Delivered: 1000, Published: 50},
 	}}
 	once := Sample{Newer: report.Report{Time: at(1), Events: report.Events{Delivered: 1 << 40}}}
-	s := Summarize([]Sample{ten, five, once}, 0, 0)
+	s := Summarize([]Sample{ten, five, once}, 0, Wanted{})
 	if s.EventsPerSecond != 300 || s.PublishesPerSecond != 15 || s.ReconnectsPerMinute != 30 {
 		t.Errorf("events %v/s, publishes %v/s, reconnects %v/min; want 300, 15, 30", s.EventsPerSecond, s.PublishesPerSecond, s.ReconnectsPerMinute)
 	}
@@ -77,7 +77,7 @@ func TestRatesAreSummedOverPodsEachByItsOwnClock(t *testing.T) {
 func TestErrorAndDropPercentAreOfAllAttempts(t *testing.T) {
 	s := Summarize([]Sample{{Older: &report.Report{Time: at(0)}, Newer: report.Report{Time: at(10), Events: report.Events{
 		Delivered: 890, DeliveryFailed: 10, Dropped: 100, Published: 95, PublishFailed: 5, PublishRejected: 1000,
-	}}}}, 0, 0)
+	}}}}, 0, Wanted{})
 	if s.DropPercent != 10 || s.ErrorPercent != 1.5 || s.Offered != 1000 {
 		t.Errorf("drop %v %%, error %v %%, offered %v; want 10, 1.5, 1000", s.DropPercent, s.ErrorPercent, s.Offered)
 	}
@@ -86,10 +86,10 @@ func TestErrorAndDropPercentAreOfAllAttempts(t *testing.T) {
 func TestQueuePercentIsTheMeanOverClientsAndNotOverPods(t *testing.T) {
 	few := Sample{Newer: report.Report{Connections: report.Connections{Active: 10}, Queue: report.Queue{LagPercent: 100}}}
 	many := Sample{Newer: report.Report{Connections: report.Connections{Active: 990}}}
-	if s := Summarize([]Sample{few, many}, 0, 0); s.QueuePercent != 1 || s.Connections != 1000 {
+	if s := Summarize([]Sample{few, many}, 0, Wanted{}); s.QueuePercent != 1 || s.Connections != 1000 {
 		t.Errorf("queue %v %% over %d connections, want 1 over 1000", s.QueuePercent, s.Connections)
 	}
-	if s := Summarize([]Sample{{}}, 0, 0); s.QueuePercent != 0 {
+	if s := Summarize([]Sample{{}}, 0, Wanted{}); s.QueuePercent != 0 {
 		t.Errorf("queue %v %% without clients, want 0", s.QueuePercent)
 	}
 }
@@ -106,7 +106,7 @@ func TestAcksAreCountedBySerial(t *testing.T) {
 		running(9, &report.Nack{Serial: 4, Message: "long ago"}),
 	}
 	want := Acks{Acked: 3, Nacked: 1, Pending: 3, Nacks: []Nack{{Pod: "pod-5", Revision: "bad", Message: "queue.maxBytes: too small", Time: at(1)}}}
-	if diff := cmp.Diff(want, Summarize(samples, 2, 7).Acks); diff != "" {
+	if diff := cmp.Diff(want, Summarize(samples, 2, Wanted{Serial: 7}).Acks); diff != "" {
 		t.Error(diff)
 	}
 }
@@ -115,7 +115,7 @@ func TestPodsWhoseLogFailsAreNamed(t *testing.T) {
 	circuit := func(pod, state string) Sample {
 		return Sample{Newer: report.Report{Pod: pod, CircuitBreaker: report.CircuitBreaker{State: state}}}
 	}
-	s := Summarize([]Sample{circuit("a", report.CircuitOpen), circuit("b", report.CircuitClosed), circuit("c", report.CircuitHalfOpen), circuit("older", "")}, 0, 1)
+	s := Summarize([]Sample{circuit("a", report.CircuitOpen), circuit("b", report.CircuitClosed), circuit("c", report.CircuitHalfOpen), circuit("older", "")}, 0, Wanted{Serial: 1})
 	if diff := cmp.Diff([]string{"a", "c"}, s.BrokerDown); diff != "" {
 		t.Error(diff)
 	}
@@ -137,14 +137,14 @@ func TestShortReplayAndDrainingPodsAreNamedAndCounted(t *testing.T) {
 		{Newer: report.Report{Pod: "a", Replay: report.Replay{Short: true}, Time: at(3)}},
 		{Newer: report.Report{Pod: "b", Draining: true, Time: at(2), Connections: report.Connections{Active: 1}}},
 		{Newer: report.Report{Pod: "c", Draining: true, Time: at(2)}}, // stands by, and has no clients left
-	}, 0, 0)
+	}, 0, Wanted{})
 	if diff := cmp.Diff([]string{"a"}, s.ShortReplay); diff != "" || s.Draining != 1 || !s.Time.Equal(at(3)) {
 		t.Errorf("short %v, draining %d, time %s", s.ShortReplay, s.Draining, s.Time)
 	}
 }
 
 func TestNoReportsGiveZeroes(t *testing.T) {
-	if diff := cmp.Diff(Summary{Acks: Acks{Pending: 3}}, Summarize(nil, 3, 1)); diff != "" {
+	if diff := cmp.Diff(Summary{Acks: Acks{Pending: 3}}, Summarize(nil, 3, Wanted{Serial: 1})); diff != "" {
 		t.Error(diff)
 	}
 }
@@ -169,7 +169,7 @@ func TestNoReportMakesASummaryThatCannotBe(t *testing.T) {
 		var s Summary
 		for range rapid.IntRange(1, 4).Draw(t, "rounds") {
 			a, b := reports.Draw(t, "a"), reports.Draw(t, "b")
-			s = Summarize(w.Add([]Answer{{Pod: "a", Report: &a}, {Pod: "b", Report: &b}}), 0, 1)
+			s = Summarize(w.Add([]Answer{{Pod: "a", Report: &a}, {Pod: "b", Report: &b}}, tenSeconds), 0, Wanted{Serial: 1})
 		}
 		for name, v := range map[string]float64{"error": s.ErrorPercent, "drop": s.DropPercent, "queue": s.QueuePercent} {
 			if !(v >= 0 && v <= 100.0001) {
@@ -185,4 +185,21 @@ func TestNoReportMakesASummaryThatCannotBe(t *testing.T) {
 			t.Fatalf("latency %s..%s", s.LatencyP50, s.LatencyP99)
 		}
 	})
+}
+
+func TestPodThatRunsAnotherRevisionThanItShallHasNotAcknowledged(t *testing.T) {
+	pods := []Sample{
+		{Newer: report.Report{Pod: "canary", Serial: 7, Revision: "new"}},
+		{Newer: report.Report{Pod: "of an engine without canaries", Serial: 7, Revision: "old"}},
+		{Newer: report.Report{Pod: "another", Serial: 7, Revision: "old"}},
+	}
+	wanted := Wanted{Serial: 7, Revision: func(pod string) string {
+		if pod == "another" {
+			return "old"
+		}
+		return "new"
+	}}
+	if a := Summarize(pods, 0, wanted).Acks; a.Acked != 2 || a.Pending != 1 {
+		t.Errorf("got %+v, want 2 acked and 1 pending", a)
+	}
 }

@@ -6,23 +6,23 @@ import (
 	"github.com/streamgateway/streamgateway/gateway/report"
 )
 
-// Window remembers the reports of the last WindowLength for each pod, so that
-// counters become rates. The zero value is ready; it is not safe for use by
+// Window remembers the reports of the last while for each pod, so that counters
+// become rates. The zero value is ready; it is not safe for use by
 // several goroutines.
 type Window struct {
 	pods map[string][]report.Report // by pod, oldest first
 }
 
 // Add takes in a round of answers and gives one sample for each pod that
-// answered. Pods that are not among the answers are forgotten; one that failed
+// answered, which reaches back for length. Pods that are not among the answers are forgotten; one that failed
 // to answer keeps what is known of it for the next round.
-func (w *Window) Add(answers []Answer) []Sample {
+func (w *Window) Add(answers []Answer, length time.Duration) []Sample {
 	kept := make(map[string][]report.Report, len(answers))
 	var samples []Sample
 	for _, a := range answers {
 		seen := w.pods[a.Pod]
 		if a.Report != nil {
-			seen = append(recent(seen, a.Report), *a.Report)
+			seen = append(recent(seen, a.Report, length), *a.Report)
 			samples = append(samples, sample(seen))
 		}
 		if len(seen) > 0 {
@@ -36,17 +36,17 @@ func (w *Window) Add(answers []Answer) []Sample {
 // recent leaves out what is older than the window, except for the youngest
 // such report: pods may be asked less often than the window is long. After a
 // restart of the pod nothing is left.
-func recent(seen []report.Report, newest *report.Report) []report.Report {
-	if len(seen) > 0 && restarted(&seen[len(seen)-1], newest) {
+func recent(seen []report.Report, newest *report.Report, length time.Duration) []report.Report {
+	if len(seen) > 0 && anew(&seen[len(seen)-1], newest) {
 		return nil
 	}
-	start := newest.Time.Add(-WindowLength)
+	start := newest.Time.Add(-length)
 	for len(seen) > 1 && !seen[1].Time.After(start) {
 		seen = seen[1:]
 	}
-	// Rounds may come much faster than once a second while something moves;
-	// two reports a second are enough to remember.
-	if n := len(seen); n > 1 && newest.Time.Sub(seen[n-2].Time) < time.Second/2 {
+	// Rounds may come much faster than is needed while something moves; a window
+	// in twenty pieces is enough to remember, however long it is.
+	if n := len(seen); n > 1 && newest.Time.Sub(seen[n-2].Time) < length/20 {
 		seen = seen[:n-1]
 	}
 	return seen

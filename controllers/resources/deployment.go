@@ -13,6 +13,7 @@ import (
 	metav1ac "k8s.io/client-go/applyconfigurations/meta/v1"
 
 	"github.com/streamgateway/streamgateway/api/v1alpha1"
+	"github.com/streamgateway/streamgateway/gateway/config"
 	"github.com/streamgateway/streamgateway/gateway/report"
 )
 
@@ -21,9 +22,6 @@ const (
 	ContainerName = "gateway"
 	// AdminPortName is the name of the port that the operator asks.
 	AdminPortName = "admin"
-	// ProgressDeadline is how long a Deployment may make no progress before it
-	// counts as failed.
-	ProgressDeadline = 5 * time.Minute
 
 	configVolume = "config"
 	configPath   = "/etc/streamgateway"
@@ -54,7 +52,7 @@ func Deployment(sg *v1alpha1.StreamGateway, p Plan) *appsv1ac.DeploymentApplyCon
 			WithReplicas(*sg.Spec.Gateway.Replicas).
 			WithSelector(metav1ac.LabelSelector().WithMatchLabels(templateSelector(sg.Name, p.TemplateHash))).
 			WithRevisionHistoryLimit(1).
-			WithProgressDeadlineSeconds(int32(ProgressDeadline / time.Second)).
+			WithProgressDeadlineSeconds(int32(ProgressDeadline(&sg.Spec) / time.Second)).
 			// Only a hand that edits the template makes it roll; then, too,
 			// the old pod goes after the new one is ready.
 			WithStrategy(appsv1ac.DeploymentStrategy().
@@ -63,6 +61,17 @@ func Deployment(sg *v1alpha1.StreamGateway, p Plan) *appsv1ac.DeploymentApplyCon
 					WithMaxUnavailable(intstr.FromInt32(0)).
 					WithMaxSurge(intstr.FromInt32(1)))).
 			WithTemplate(podTemplate(sg, &p)))
+}
+
+// ProgressDeadline is how long pods may make no progress before they count as
+// failed.
+func ProgressDeadline(spec *v1alpha1.StreamGatewaySpec) time.Duration {
+	if r := spec.Rollout; r != nil {
+		if d, err := config.ParseDuration(string(r.ProgressDeadline)); err == nil && d > 0 {
+			return d
+		}
+	}
+	return 5 * time.Minute // of an object that was stored before there was such a field
 }
 
 func podTemplate(sg *v1alpha1.StreamGateway, p *Plan) *corev1ac.PodTemplateSpecApplyConfiguration {

@@ -123,6 +123,8 @@ func alter(t *testing.T, f reflect.Value) {
 		*v = ptr.To(resource.MustParse("1234567"))
 	case *[]v1alpha1.Feature:
 		*v = append(*v, v1alpha1.Feature{Name: "added", Mode: v1alpha1.FeaturePercent, Percent: ptr.To(int32(7)), StickyBy: v1alpha1.StickyBySession})
+	case *[]v1alpha1.RolloutStep:
+		*v = []v1alpha1.RolloutStep{{Percent: 100}}
 	case *[]v1alpha1.FeatureName:
 		*v = append(*v, "added")
 	case *[]v1alpha1.ChannelPattern:

@@ -48,7 +48,7 @@ func (c *cluster) revision(name string) *rollout.Revision {
 func (c *cluster) observe(desired, wanted string) *rollout.Observation {
 	o := &rollout.Observation{
 		Settings: rollout.Settings{Automatic: true, GuardPeriod: 3 * time.Second, ConsecutiveBreaches: 2},
-		Now:      c.now, Desired: desired, Revisions: c.revisions, TemplateReady: true,
+		Now:      c.now, Desired: desired, Revisions: c.revisions, TemplateReady: true, Moved: true,
 	}
 	runs := c.told == wanted && c.ran == wanted
 	if wanted != desired {

@@ -19,8 +19,23 @@ func running() *rollout.Observation {
 		Settings: rollout.Settings{Automatic: true, GuardPeriod: 5 * time.Minute, ConsecutiveBreaches: 2},
 		Now:      start.Add(time.Minute), Desired: "new",
 		Revisions:     []rollout.Revision{{Name: "old", Verdict: rollout.Healthy}, {Name: "new", Verdict: rollout.Pending, GuardStart: start}},
-		TemplateReady: true, AllAcked: true,
+		TemplateReady: true, AllAcked: true, Moved: true,
 	}
+}
+
+// trial is what is decided of a revision that all pods shall run at once, and
+// that nothing is wrong with; back is the stable one for all of them.
+func trial(s rollout.State) rollout.Decision {
+	return rollout.Decision{Run: "new", Stable: "old", Base: "old", Step: 1, Steps: 1, Percent: 100, State: s}
+}
+
+func back(s rollout.State, f *rollout.Failure) rollout.Decision {
+	return rollout.Decision{Run: "old", Stable: "old", Percent: 100, State: s, Failure: f}
+}
+
+func with(d rollout.Decision, change func(*rollout.Decision)) rollout.Decision {
+	change(&d)
+	return d
 }
 
 var drops = rollout.Breach{Reason: rollout.ReasonDropRateHigh, Metric: "dropPercent", Observed: "6.2", Threshold: "0.5"}
@@ -32,106 +47,112 @@ func TestDecisionFollowsFromWhatIsSeen(t *testing.T) {
 	}{
 		"a revision that runs is guarded": {
 			func(*rollout.Observation) {},
-			rollout.Decision{Run: "new", Stable: "old", State: rollout.Guarding},
+			trial(rollout.Guarding),
 		},
 		"new pods are waited for": {
 			func(o *rollout.Observation) { o.TemplateReady, o.AllAcked = false, false },
-			rollout.Decision{Run: "new", Stable: "old", State: rollout.Preparing},
+			trial(rollout.Preparing),
 		},
 		"acks are waited for": {
 			func(o *rollout.Observation) { o.AllAcked = false },
-			rollout.Decision{Run: "new", Stable: "old", State: rollout.Pushing},
+			trial(rollout.Pushing),
 		},
 		"the guard begins when all pods run it": {
 			func(o *rollout.Observation) { o.Revisions[1].GuardStart = time.Time{} },
-			rollout.Decision{Run: "new", Stable: "old", State: rollout.Guarding, StartGuard: true},
+			with(trial(rollout.Guarding), func(d *rollout.Decision) { d.StartGuard, d.KeepBase = true, true }),
 		},
 		"without a guard period it is healthy at once": {
 			func(o *rollout.Observation) { o.GuardPeriod, o.Revisions[1].GuardStart = 0, time.Time{} },
-			rollout.Decision{Run: "new", Stable: "new", State: rollout.Idle, StartGuard: true, Promote: rollout.ReasonGuardPassed},
+			rollout.Decision{Run: "new", Stable: "new", Percent: 100, State: rollout.Idle, StartGuard: true, Promote: rollout.ReasonGuardPassed},
 		},
 		"after the guard period it is healthy": {
 			func(o *rollout.Observation) { o.Now = start.Add(5 * time.Minute) },
-			rollout.Decision{Run: "new", Stable: "new", State: rollout.Idle, Promote: rollout.ReasonGuardPassed},
+			rollout.Decision{Run: "new", Stable: "new", Percent: 100, State: rollout.Idle, Promote: rollout.ReasonGuardPassed},
 		},
 		"so it is when nothing could be judged, and says so": {
 			func(o *rollout.Observation) { o.Now, o.TooQuiet = start.Add(5*time.Minute), true },
-			rollout.Decision{Run: "new", Stable: "new", State: rollout.Idle, Promote: rollout.ReasonTooQuiet},
+			rollout.Decision{Run: "new", Stable: "new", Percent: 100, State: rollout.Idle, Promote: rollout.ReasonTooQuiet},
 		},
 		"one breach is an accident": {
 			func(o *rollout.Observation) { o.Breach, o.Breaches = &drops, 1 },
-			rollout.Decision{Run: "new", Stable: "old", State: rollout.Guarding},
+			trial(rollout.Guarding),
 		},
 		"no guard period ends within a breach": {
 			func(o *rollout.Observation) { o.Breach, o.Breaches, o.Now = &drops, 1, start.Add(time.Hour) },
-			rollout.Decision{Run: "new", Stable: "old", State: rollout.Guarding},
+			trial(rollout.Guarding),
 		},
 		"two in a row are not": {
 			func(o *rollout.Observation) { o.Breach, o.Breaches = &drops, 2 },
-			rollout.Decision{Run: "old", Stable: "old", State: rollout.RollingBack, Failure: &rollout.Failure{
-				Reason: "DropRateHigh", Message: "dropPercent 6.2 over 0.5, 2 looks in a row", Metric: "dropPercent", Observed: "6.2", Threshold: "0.5"}},
+			back(rollout.RollingBack, &rollout.Failure{
+				Reason: "DropRateHigh", Message: "dropPercent 6.2 over 0.5, 2 looks in a row", Metric: "dropPercent", Observed: "6.2", Threshold: "0.5"}),
 		},
 		"what was broken before is not its fault": {
 			func(o *rollout.Observation) {
 				o.Breach, o.Breaches, o.Revisions[1].UnhealthyBefore = &drops, 9, rollout.ReasonDropRateHigh
 			},
-			rollout.Decision{Run: "new", Stable: "old", State: rollout.Guarding},
+			trial(rollout.Guarding),
 		},
-		"numbers of pods that serve in its place are not held against it": {
-			func(o *rollout.Observation) {
-				o.Breach, o.Breaches, o.TemplateReady, o.AllAcked = &drops, 9, false, false
-			},
-			rollout.Decision{Run: "new", Stable: "old", State: rollout.Preparing},
+		"what pods of the stable revision do as well is not its fault": {
+			func(o *rollout.Observation) { o.Breach, o.Breaches, o.Common = &drops, 9, true },
+			trial(rollout.Guarding),
+		},
+		"the pods of before stand by for the warm period": {
+			func(o *rollout.Observation) { o.WarmPeriod = time.Minute + 1 },
+			with(trial(rollout.Guarding), func(d *rollout.Decision) { d.KeepBase = true }),
+		},
+		"the guard begins when the pods of before stand by": {
+			func(o *rollout.Observation) { o.Moved, o.Revisions[1].GuardStart = false, time.Time{} },
+			with(trial(rollout.Promoting), func(d *rollout.Decision) { d.KeepBase = true }),
 		},
 		"a short replay window fails nothing": {
 			func(o *rollout.Observation) {
 				o.Breach, o.Breaches = &rollout.Breach{Reason: rollout.ReasonReplayWindowShort}, 9
 			},
-			rollout.Decision{Run: "new", Stable: "old", State: rollout.Guarding},
+			trial(rollout.Guarding),
 		},
 		"a refusal counts at once": {
 			func(o *rollout.Observation) { o.Nack, o.AllAcked = "pod a: no", false },
-			rollout.Decision{Run: "old", Stable: "old", State: rollout.RollingBack, Failure: &rollout.Failure{Reason: "ConfigRejected", Message: "pod a: no"}},
+			back(rollout.RollingBack, &rollout.Failure{Reason: "ConfigRejected", Message: "pod a: no"}),
 		},
 		"so does a crash": {
 			func(o *rollout.Observation) {
 				o.PodReason, o.PodMessage, o.TemplateReady = "PodsCrashing", "pod a", false
 			},
-			rollout.Decision{Run: "old", Stable: "old", State: rollout.RollingBack, Failure: &rollout.Failure{Reason: "PodsCrashing", Message: "pod a"}},
+			back(rollout.RollingBack, &rollout.Failure{Reason: "PodsCrashing", Message: "pod a"}),
 		},
 		"and the deadline": {
 			func(o *rollout.Observation) { o.Deadline, o.PodMessage, o.TemplateReady = true, "not ready", false },
-			rollout.Decision{Run: "old", Stable: "old", State: rollout.RollingBack, Failure: &rollout.Failure{Reason: "ProgressDeadlineExceeded", Message: "not ready"}},
+			back(rollout.RollingBack, &rollout.Failure{Reason: "ProgressDeadlineExceeded", Message: "not ready"}),
 		},
 		"in mode Manual a person decides": {
 			func(o *rollout.Observation) { o.Automatic, o.Nack = false, "no" },
-			rollout.Decision{Run: "new", Stable: "old", State: rollout.Holding, Bad: &rollout.Failure{Reason: "ConfigRejected", Message: "no"}},
+			with(trial(rollout.Holding), func(d *rollout.Decision) { d.Bad = &rollout.Failure{Reason: "ConfigRejected", Message: "no"} }),
 		},
 		"the first revision has nowhere to go back to": {
 			func(o *rollout.Observation) { o.Revisions, o.Nack = o.Revisions[1:], "no" },
-			rollout.Decision{Run: "new", State: rollout.Guarding},
+			rollout.Decision{Run: "new", Percent: 100, State: rollout.Guarding},
 		},
 		"after a failure the stable one runs until all pods have left": {
 			func(o *rollout.Observation) { o.Revisions[1].Verdict = rollout.Failed },
-			rollout.Decision{Run: "old", Stable: "old", State: rollout.RollingBack},
+			back(rollout.RollingBack, nil),
 		},
 		"and stays": {
 			func(o *rollout.Observation) {
 				o.Revisions[1].Verdict, o.LeftBehind, o.Breach, o.Breaches = rollout.Failed, true, &drops, 9
 			},
-			rollout.Decision{Run: "old", Stable: "old", State: rollout.RolledBack},
+			back(rollout.RolledBack, nil),
 		},
 		"a healthy one is not judged again": {
 			func(o *rollout.Observation) {
 				o.Revisions[1].Verdict, o.Breach, o.Breaches = rollout.Healthy, &drops, 9
 			},
-			rollout.Decision{Run: "new", Stable: "new", State: rollout.Idle},
+			rollout.Decision{Run: "new", Stable: "new", Percent: 100, State: rollout.Idle},
 		},
 		"a newer spec supersedes the one that had no verdict": {
 			func(o *rollout.Observation) {
 				o.Desired, o.Revisions = "newer", append(o.Revisions, rollout.Revision{Name: "newer", Verdict: rollout.Pending, GuardStart: start})
 			},
-			rollout.Decision{Run: "newer", Stable: "old", State: rollout.Guarding, Supersede: []string{"new"}},
+			with(trial(rollout.Guarding), func(d *rollout.Decision) { d.Run, d.Supersede = "newer", []string{"new"} }),
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -9,7 +9,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/streamgateway/streamgateway/api/v1alpha1"
-	"github.com/streamgateway/streamgateway/controllers/resources"
 	"github.com/streamgateway/streamgateway/controllers/rollout"
 )
 
@@ -139,8 +138,14 @@ func (s *scope) programmed() verdict {
 		}
 		return unknown(v1alpha1.ReasonPending, "waiting for the pods of revision %s", s.plan.Revision)
 	}
-	if ready := s.readyPods(); ready > acks.Acked {
-		return unknown(v1alpha1.ReasonPending, "%d of %d ready pods run config %d", acks.Acked, ready, s.document.Serial)
+	if ready, missing := s.readyPods(), s.unacked(); missing > 0 {
+		return unknown(v1alpha1.ReasonPending, "%d of %d ready pods run config %d", ready-missing, ready, s.document.Serial)
+	}
+	switch d := &s.decision; d.State {
+	case rollout.Stepping, rollout.Promoting, rollout.Holding:
+		if d.Percent < 100 || d.State == rollout.Promoting {
+			return unknown(v1alpha1.ReasonPending, "step %d of %d: %d %% of the pods are to run revision %s", d.Step, d.Steps, d.Percent, s.plan.Revision)
+		}
 	}
 	return yes(v1alpha1.ReasonProgrammed, "every ready pod runs revision %s", s.plan.Revision)
 }
@@ -207,6 +212,8 @@ func (s *scope) stalled(p verdict) verdict {
 	switch d := &s.decision; {
 	case d.State == rollout.RolledBack:
 		return yes(v1alpha1.ReasonRolledBack, "change spec, or set the annotation %s to %s/1, to try again", v1alpha1.AnnotationRetry, s.desired)
+	case d.State == rollout.Holding && d.Bad != nil && d.Bad.Reason == rollout.ReasonInconclusive:
+		return yes(v1alpha1.ReasonAnalysisInconclusive, "%s; set the annotation %s to %s/1 to go on", d.Bad.Message, v1alpha1.AnnotationRetry, s.desired)
 	case d.State == rollout.Holding && d.Bad != nil:
 		return yes(v1alpha1.ReasonManualRollbackRequired, "%s: %s", s.desired, d.Bad.Message)
 	case d.State == rollout.RollingBack:
@@ -233,7 +240,7 @@ func (s *scope) stalled(p verdict) verdict {
 		if message == "" {
 			message = "the pods are not ready"
 		}
-		return yes(v1alpha1.ReasonProgressDeadlineExceeded, "no progress for %s: %s", resources.ProgressDeadline, message)
+		return yes(v1alpha1.ReasonProgressDeadlineExceeded, "no progress for %s: %s", s.progressDeadline(), message)
 	}
 	return no(v1alpha1.ReasonNotStalled, "")
 }
@@ -242,7 +249,7 @@ func (s *scope) stalled(p verdict) verdict {
 func (s *scope) lasted(kind string, now verdict) bool {
 	c := s.before(kind)
 	return c != nil && c.Status == now.status && c.Reason == now.reason &&
-		s.now.Sub(c.LastTransitionTime.Time) >= resources.ProgressDeadline
+		s.now.Sub(c.LastTransitionTime.Time) >= s.progressDeadline()
 }
 
 // reconciling: the operator, or Kubernetes on its behalf, is at work.
@@ -256,6 +263,10 @@ func (s *scope) reconciling(v *verdicts) verdict {
 		return yes(v1alpha1.ReasonRollingBack, "pods return to revision %s", s.decision.Run)
 	case s.err != nil:
 		return yes(v1alpha1.ReasonRetrying, "%v", s.err)
+	case s.decision.State == rollout.Stepping:
+		return yes(v1alpha1.ReasonStepping, "%s", v.programmed.message)
+	case s.decision.State == rollout.Promoting:
+		return yes(v1alpha1.ReasonPromoting, "%s", v.programmed.message)
 	case v.programmed.status == metav1.ConditionFalse:
 		return yes(v1alpha1.ReasonRetrying, "%s", v.programmed.message)
 	case d == nil || !complete(d, s.replicas()) && !served(d):

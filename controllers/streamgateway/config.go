@@ -4,12 +4,14 @@ import (
 	"context"
 	"fmt"
 
+	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	corev1ac "k8s.io/client-go/applyconfigurations/core/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/streamgateway/streamgateway/controllers/resources"
+	"github.com/streamgateway/streamgateway/controllers/rollout"
 	"github.com/streamgateway/streamgateway/gateway/config"
 )
 
@@ -45,9 +47,6 @@ func (r *Reconciler) config(ctx context.Context, s *scope) error {
 	if result == blocked {
 		s.document = old
 	}
-	if result == written && old.Stable.Name != next.Stable.Name {
-		s.forgetNumbers()
-	}
 	if p := &s.memory.push; p.serial != s.document.Serial && s.document.Serial > 0 {
 		*p = push{serial: s.document.Serial, start: start, fresh: result == written}
 	}
@@ -81,7 +80,8 @@ func (s *scope) nextDocument(old config.Document, oldText string) (config.Docume
 	if c := s.sg.Status.Config; c != nil {
 		last = max(last, c.Serial)
 	}
-	next := config.Document{Serial: last, Stable: config.Revision{Name: s.plan.Revision, Hot: s.hot()}}
+	next := s.content(&old)
+	next.Serial = last
 	text, err := config.Encode(next)
 	if err != nil {
 		return config.Document{}, err
@@ -92,16 +92,61 @@ func (s *scope) nextDocument(old config.Document, oldText string) (config.Docume
 	return next, nil
 }
 
-// hot is the plan's, fitted to the smallest live template: when a change
-// raises both the memory limit and replay.maxBytes, the pods that serve until
-// the new ones are ready have the old limit.
-func (s *scope) hot() config.Hot {
-	hot := s.plan.Hot
+// content is the document without its serial: what shall run on all pods, or
+// what runs so far and beside it what is on trial, with those that try it.
+func (s *scope) content(old *config.Document) config.Document {
+	wanted := config.Revision{Name: s.plan.Revision, Hot: s.plan.Hot}
+	if s.base == nil {
+		wanted.Hot = s.fit(wanted.Hot, s.deployments)
+		return config.Document{Stable: wanted}
+	}
+	var own, others []appsv1.Deployment
+	for _, d := range s.deployments {
+		if d.Labels[resources.LabelTemplateHash] == s.plan.TemplateHash {
+			own = append(own, d)
+		} else {
+			others = append(others, d)
+		}
+	}
+	next := config.Document{Stable: config.Revision{Name: s.base.plan.Revision}}
+	switch {
+	case s.restarts(), s.decision.Percent == 100:
+		next.CandidateTemplates = []string{s.plan.TemplateHash}
+	default:
+		next.CandidatePods = s.chosen(old)
+		others = s.deployments
+	}
+	wanted.Hot = s.fit(wanted.Hot, own)
+	next.Candidate, next.Stable.Hot = wanted, s.fit(s.base.plan.Hot, others)
+	return next
+}
+
+// chosen are the pods that a hot change is tried on: the same ones as before,
+// as long as they are there.
+func (s *scope) chosen(old *config.Document) []string {
+	var names, kept []string
+	for i := range s.pods {
+		p := &s.pods[i]
+		if p.DeletionTimestamp.IsZero() && p.Labels[resources.LabelTemplateHash] == s.plan.TemplateHash {
+			names = append(names, p.Name)
+		}
+	}
+	if old.Candidate.Name == s.plan.Revision {
+		kept = old.CandidatePods
+	}
+	return rollout.Choose(names, kept, rollout.Share(s.decision.Percent, max(len(names), int(s.replicas()))))
+}
+
+// fit takes overrides in and fits the settings to the smallest of the templates
+// that run them: when a change raises both the memory limit and
+// replay.maxBytes, the pods that serve until the new ones are ready have the
+// old limit.
+func (s *scope) fit(hot config.Hot, deployments []appsv1.Deployment) config.Hot {
 	if o := s.sg.Spec.Override; o != nil {
 		hot = resources.Disable(hot, o.DisabledFeatures)
 	}
-	for i := range s.deployments {
-		for _, c := range s.deployments[i].Spec.Template.Spec.Containers {
+	for i := range deployments {
+		for _, c := range deployments[i].Spec.Template.Spec.Containers {
 			if limit := resources.MemoryLimit(&c.Resources); c.Name == resources.ContainerName && limit > 0 {
 				hot.Replay.MaxBytes = min(hot.Replay.MaxBytes, resources.MaxReplayBytes(limit))
 			}

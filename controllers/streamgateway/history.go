@@ -34,6 +34,10 @@ func (s *scope) revisionStatus(after, before *v1alpha1.StreamGatewayStatus) {
 	after.Rollout = &v1alpha1.RolloutStatus{
 		State: v1alpha1.RolloutState(s.decision.State), Change: v.detail.Change, StartTime: timeOf(v.created),
 	}
+	if d := &s.decision; d.Base != "" {
+		after.Rollout.Step, after.Rollout.Steps, after.Rollout.Percent = int32(d.Step), int32(d.Steps), int32(d.Percent)
+		after.Rollout.NextStepTime = timeOf(d.NextStepTime)
+	}
 	after.Rollback = s.rollbackStatus(v, before.Rollback)
 }
 

@@ -2,39 +2,26 @@ package streamgateway
 
 import (
 	"context"
-	"strconv"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
-	"github.com/streamgateway/streamgateway/api/v1alpha1"
-	"github.com/streamgateway/streamgateway/controllers/fleet"
 	"github.com/streamgateway/streamgateway/controllers/resources"
 	"github.com/streamgateway/streamgateway/controllers/rollout"
-	"github.com/streamgateway/streamgateway/gateway/config"
 )
-
-// looks is how often in a row the same breach was found, at looks that are
-// an interval apart.
-type looks struct {
-	revision, reason string
-	count            int
-	time             time.Time
-}
 
 // judge looks at the numbers of what runs, and takes a revision back that has
 // turned out bad: the verdict is stored first, so that no leader after this
 // one tries the revision again, then one write of the ConfigMap moves all pods,
 // and their acks are waited for.
 func (r *Reconciler) judge(ctx context.Context, s *scope) error {
-	s.breach = rollout.Judge(&s.summary, s.thresholds())
-	s.count()
-	s.decision = rollout.Step(s.observation())
 	d, v := &s.decision, s.revision(s.desired)
 	if v == nil {
 		return nil // it could not be recorded; status says why
 	}
+	s.compare()
+	s.decision = rollout.Step(s.observation())
 	if v.verdict == rollout.Pending {
 		s.lookAgain(s.analysisInterval())
 	}
@@ -51,18 +38,29 @@ func (r *Reconciler) judge(ctx context.Context, s *scope) error {
 	case d.StartGuard:
 		v.detail.GuardStart = s.now
 		return r.writeRevision(ctx, s, v)
+	case d.StartHold:
+		v.detail.StepStart = s.now
+		r.normal(s, nil, "StepStarted", actionRollout, "step %d of %d: %d of %d pods run revision %s",
+			d.Step, d.Steps, s.running(), len(s.samples), v.name)
+		return r.writeRevision(ctx, s, v)
+	case d.NextStep > 0:
+		r.normal(s, nil, "StepPassed", actionRollout, "step %d of %d: revision %s goes on", d.Step, d.Steps, v.name)
+		v.enter(d.NextStep, s.now)
+		s.lookAgain(time.Millisecond)
+		return r.writeRevision(ctx, s, v)
 	}
 	return nil
 }
 
-// pullFailure is since when a revision's image cannot be pulled.
-type pullFailure struct {
-	revision string
-	since    time.Time
+// running is how many pods say that they run the wanted revision.
+func (s *scope) running() (n int) {
+	for _, sample := range s.samples {
+		if sample.Newer.Revision == s.desired {
+			n++
+		}
+	}
+	return n
 }
-
-// pullPatience is how long an image may not be there: a registry has hiccups.
-const pullPatience = 10 * time.Second
 
 func (r *Reconciler) rollBack(ctx context.Context, s *scope, v *revision) error {
 	f := s.decision.Failure
@@ -81,7 +79,7 @@ func (r *Reconciler) rollBack(ctx context.Context, s *scope, v *revision) error 
 	}
 	r.event(s, about, corev1.EventTypeWarning, "RollbackStarted", actionRollback, v.name+": "+f.Message+"; returning to "+s.decision.Stable)
 	connections := s.summary.Connections
-	if err := s.restore(s.decision.Stable); err != nil {
+	if err := s.runBase(); err != nil {
 		return err
 	}
 	if err := r.config(ctx, s); err != nil {
@@ -90,7 +88,6 @@ func (r *Reconciler) rollBack(ctx context.Context, s *scope, v *revision) error 
 	if err := r.observe(ctx, s); err != nil {
 		return err
 	}
-	s.breach = rollout.Judge(&s.summary, s.thresholds())
 	s.decision = rollout.Step(s.observation())
 	if s.decision.State == rollout.RolledBack {
 		r.normal(s, about, "RollbackCompleted", actionRollback, "%s -> %s on %d pods in %d ms, %d of %d streams still open",
@@ -98,170 +95,6 @@ func (r *Reconciler) rollBack(ctx context.Context, s *scope, v *revision) error 
 	}
 	return nil
 }
-
-// count counts looks in a row. Passes that follow one another faster than the
-// interval, as they do when pods change, are one look.
-func (s *scope) count() {
-	j := &s.memory.looks
-	reason := ""
-	if s.breach != nil {
-		reason = s.breach.Reason
-	}
-	if reason == "" || reason != j.reason || j.revision != s.document.Stable.Name {
-		*j = looks{revision: s.document.Stable.Name, reason: reason}
-	}
-	if reason != "" && s.now.Sub(j.time) >= s.analysisInterval()*9/10 {
-		j.count, j.time = j.count+1, s.now
-	}
-}
-
-// history is what decisions go by before anybody has been asked.
-func (s *scope) history() *rollout.Observation {
-	o := &rollout.Observation{Settings: s.settings(), Now: s.now, Desired: s.desired}
-	for i := range s.revisions {
-		v := &s.revisions[i]
-		o.Revisions = append(o.Revisions, rollout.Revision{
-			Name: v.name, Verdict: v.verdict, GuardStart: v.detail.GuardStart, UnhealthyBefore: v.detail.UnhealthyBefore,
-		})
-	}
-	return o
-}
-
-// observation is what decisions go by.
-func (s *scope) observation() *rollout.Observation {
-	o := s.history()
-	o.TooQuiet = s.summary.Offered < float64(s.thresholds().MinEvents)
-	runs := s.document.Stable.Name == s.plan.Revision
-	d := s.deployment()
-	serves := d != nil && (complete(d, s.replicas()) || served(d))
-	acked := runs && s.summary.Acks.Acked >= s.readyPods() && s.summary.Acks.Nacked == 0
-	if s.plan.Revision != s.desired {
-		o.LeftBehind = acked && serves
-		return o
-	}
-	o.TemplateReady, o.AllAcked = serves, acked
-	o.Breach, o.Breaches = s.breach, s.memory.looks.count
-	if runs && s.summary.Acks.Nacked > 0 {
-		n := s.summary.Acks.Nacks[0]
-		o.Nack = "pod " + n.Pod + " refused config " + strconv.FormatInt(s.document.Serial, 10) + ": " + n.Message
-	}
-	if !serves {
-		o.PodReason, o.PodMessage = candidateTrouble(s)
-		o.Deadline = s.deadlineExceeded()
-		if o.Deadline && o.PodMessage == "" {
-			o.PodMessage = "the pods are not ready"
-		}
-	}
-	return o
-}
-
-// candidateTrouble is why the pods of the wanted template do not come up, if
-// that is their own fault. One that finds no node may find one later.
-func candidateTrouble(s *scope) (reason, message string) {
-	var own []corev1.Pod
-	for i := range s.pods {
-		if s.pods[i].Labels[resources.LabelTemplateHash] == s.plan.TemplateHash {
-			own = append(own, s.pods[i])
-		}
-	}
-	reason, message = trouble(own)
-	since := &s.memory.pullFailure
-	if reason != v1alpha1.ReasonImagePullFailed || since.revision != s.plan.Revision {
-		*since = pullFailure{revision: s.plan.Revision, since: s.now}
-	}
-	switch {
-	case reason == v1alpha1.ReasonPodsCrashing:
-		return reason, message
-	case reason == v1alpha1.ReasonImagePullFailed && s.now.Sub(since.since) >= pullPatience:
-		return reason, message
-	}
-	return "", message
-}
-
-func (s *scope) settings() rollout.Settings {
-	out := rollout.Settings{Automatic: true, GuardPeriod: 5 * time.Minute, ConsecutiveBreaches: consecutiveBreaches}
-	if b := s.sg.Spec.Rollback; b != nil {
-		out.Automatic = b.Mode != v1alpha1.RollbackManual
-		out.GuardPeriod = length(b.GuardPeriod, out.GuardPeriod)
-	}
-	if a := s.analysis(); a != nil && a.ConsecutiveBreaches > 0 {
-		out.ConsecutiveBreaches = int(a.ConsecutiveBreaches)
-	}
-	return out
-}
-
-func (s *scope) analysis() *v1alpha1.Analysis {
-	if s.sg.Spec.Rollout == nil {
-		return nil // of an object that was stored before there was such a section
-	}
-	return s.sg.Spec.Rollout.Analysis
-}
-
-func (s *scope) analysisInterval() time.Duration {
-	if a := s.analysis(); a != nil {
-		return length(a.Interval, time.Second)
-	}
-	return time.Second
-}
-
-func (s *scope) historyLimit() int {
-	if b := s.sg.Spec.Rollback; b != nil && b.HistoryLimit > 0 {
-		return int(b.HistoryLimit)
-	}
-	return 10
-}
-
-func (s *scope) thresholds() rollout.Thresholds {
-	t := rollout.DefaultThresholds()
-	a := s.analysis()
-	if a == nil {
-		return t
-	}
-	if a.MinEvents != nil {
-		t.MinEvents = int(*a.MinEvents)
-	}
-	w := a.Thresholds
-	if w == nil {
-		return t
-	}
-	if w.MaxErrorPercent != nil {
-		t.MaxErrorPercent = decimal(w.MaxErrorPercent.String(), t.MaxErrorPercent)
-	}
-	if w.MaxDropPercent != nil {
-		t.MaxDropPercent = decimal(w.MaxDropPercent.String(), t.MaxDropPercent)
-	}
-	t.MaxP99Latency = length(w.MaxP99Latency, t.MaxP99Latency)
-	if w.MaxQueuePercent > 0 {
-		t.MaxQueuePercent = float64(w.MaxQueuePercent)
-	}
-	if w.MaxReconnectsPerMinutePercent > 0 {
-		t.MaxReconnectsPerMinutePercent = float64(w.MaxReconnectsPerMinutePercent)
-	}
-	t.MaxBrowserP95 = length(w.MaxBrowserP95, 0)
-	return t
-}
-
-// length and decimal read what the schema has checked; otherwise is for an
-// object that was stored before the field was declared.
-func length(text v1alpha1.Duration, otherwise time.Duration) time.Duration {
-	d, err := config.ParseDuration(string(text))
-	if text == "" || err != nil {
-		return otherwise
-	}
-	return d
-}
-
-func decimal(text string, otherwise float64) float64 {
-	v, err := strconv.ParseFloat(text, 64)
-	if err != nil {
-		return otherwise
-	}
-	return v
-}
-
-// forgetNumbers begins the window anew when other settings run: what the ones
-// before did is not held against them.
-func (s *scope) forgetNumbers() { s.memory.window = fleet.Window{} }
 
 func timeOf(t time.Time) *metav1.Time {
 	if t.IsZero() {

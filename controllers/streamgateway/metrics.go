@@ -51,7 +51,7 @@ func (s *scope) healthy() verdict {
 	case s.summary.Offered == 0 && s.summary.PublishesPerSecond == 0:
 		return yes(v1alpha1.ReasonIdle, "no events")
 	case s.summary.Offered < float64(minEvents):
-		return unknown(v1alpha1.ReasonInsufficientTraffic, "fewer than %d deliveries in %s", minEvents, fleet.WindowLength)
+		return unknown(v1alpha1.ReasonInsufficientTraffic, "fewer than %d deliveries in %s", minEvents, s.window())
 	}
 	return yes(v1alpha1.ReasonWithinThresholds, "")
 }

@@ -49,7 +49,8 @@ func (r *Reconciler) observe(ctx context.Context, s *scope) error {
 			s.memory.reportTime = s.now
 		}
 	}
-	s.summary = fleet.Summarize(s.memory.window.Add(answers), silent, s.document.Serial)
+	s.samples = s.memory.window.Add(answers, s.window())
+	s.summary = fleet.Summarize(s.samples, silent, s.wanted())
 	r.announcePush(s)
 	return ctx.Err()
 }
@@ -100,14 +101,13 @@ func (r *Reconciler) announcePush(s *scope) {
 		return // told by the leader before this one
 	}
 	r.normal(s, nil, "ConfigPushed", actionPush, "config %d of revision %s runs on all pods (%d) after %d ms",
-		p.serial, s.document.Stable.Name, acks.Acked, time.Since(p.start).Milliseconds())
+		p.serial, s.document.Newest(), acks.Acked, time.Since(p.start).Milliseconds())
 }
 
 // silentReady tells whether a ready pod has not acknowledged the newest
 // document for longer than ackTimeout.
 func (s *scope) silentReady() bool {
-	answered := s.summary.Acks.Acked + s.summary.Acks.Nacked
-	return s.readyPods() > answered && s.now.Sub(s.memory.push.start) > ackTimeout
+	return s.unacked() > s.summary.Acks.Nacked && s.now.Sub(s.memory.push.start) > ackTimeout
 }
 
 func (s *scope) readyPods() int {

@@ -36,6 +36,9 @@ type revision struct {
 // detail is what is known of a revision beside its verdict.
 type detail struct {
 	Change          v1alpha1.ChangeKind `json:"change,omitempty"`
+	Step            int                 `json:"step,omitempty"`     // of a canary; 0: the first
+	StepTime        time.Time           `json:"stepTime,omitzero"`  // when it was entered
+	StepStart       time.Time           `json:"stepStart,omitzero"` // when its pods ran the revision
 	GuardStart      time.Time           `json:"guardStart,omitzero"`
 	Retry           string              `json:"retry,omitempty"` // annotation that was acted on last
 	UnhealthyBefore string              `json:"unhealthyBefore,omitempty"`
@@ -167,7 +170,7 @@ func (r *Reconciler) revise(ctx context.Context, s *scope) error {
 	s.decision = rollout.Step(s.history())
 	for _, name := range s.decision.Supersede {
 		v := s.revision(name)
-		v.verdict, v.detail.VerdictTime, v.detail.GuardStart = rollout.Superseded, s.now, time.Time{}
+		v.verdict, v.detail.VerdictTime = rollout.Superseded, s.now
 		if err := r.writeRevision(ctx, s, v); err != nil {
 			return err
 		}
@@ -175,8 +178,13 @@ func (r *Reconciler) revise(ctx context.Context, s *scope) error {
 	if err := r.prune(ctx, s); err != nil {
 		return err
 	}
+	if s.decision.Base != "" {
+		base, err := s.restored(s.decision.Base)
+		s.base = base
+		return err
+	}
 	if s.decision.Run != s.desired {
-		return s.restore(s.decision.Run)
+		return s.runBase()
 	}
 	return nil
 }
@@ -197,6 +205,7 @@ func (r *Reconciler) recordDesired(ctx context.Context, s *scope) error {
 		known.number = number
 		if known.verdict == rollout.Superseded {
 			known.verdict = rollout.Pending
+			known.enter(1, s.now)
 		}
 		defer s.sortRevisions()
 		return r.writeRevision(ctx, s, known)
@@ -236,24 +245,45 @@ func (r *Reconciler) retry(ctx context.Context, s *scope) error {
 		return nil
 	}
 	v.detail.Retry = value
-	if v.verdict == rollout.Failed {
-		v.verdict, v.detail.GuardStart, v.detail.UnhealthyBefore = rollout.Pending, time.Time{}, ""
+	stalled := s.before(v1alpha1.ConditionStalled)
+	switch {
+	case v.verdict == rollout.Failed:
+		v.verdict, v.detail.UnhealthyBefore = rollout.Pending, ""
+		v.enter(1, s.now)
 		r.normal(s, nil, "RetryRequested", actionRollback, "revision %s is tried again (%s)", v.name, value)
+	case v.verdict == rollout.Pending && stalled != nil && stalled.Reason == v1alpha1.ReasonAnalysisInconclusive:
+		r.normal(s, nil, "RetryRequested", actionRollout, "revision %s goes on to its next step (%s)", v.name, value)
+		v.enter(max(v.detail.Step, 1)+1, s.now)
 	}
 	return r.writeRevision(ctx, s, v)
 }
 
-// restore makes this pass run another revision than spec asks for.
-func (s *scope) restore(name string) error {
+// enter puts a revision at the beginning of a step.
+func (v *revision) enter(step int, now time.Time) {
+	v.detail.Step, v.detail.StepTime, v.detail.StepStart, v.detail.GuardStart = step, now, time.Time{}, time.Time{}
+}
+
+// restored is a revision of before as it would run now.
+func (s *scope) restored(name string) (*side, error) {
 	v := s.revision(name)
 	if v == nil {
-		return fmt.Errorf("restoring revision %s: it is gone", name)
+		return nil, fmt.Errorf("restoring revision %s: it is gone", name)
 	}
 	sg, plan, err := v.record.Restore(s.sg, s.plan)
 	if err != nil {
+		return nil, err
+	}
+	return &side{sg, plan}, nil
+}
+
+// runBase makes this pass run the decision's revision, which spec does not ask
+// for, on all pods.
+func (s *scope) runBase() error {
+	back, err := s.restored(s.decision.Run)
+	if err != nil {
 		return err
 	}
-	s.sg, s.plan = sg, plan
+	s.sg, s.plan, s.base = back.sg, back.plan, nil
 	return nil
 }
 

@@ -18,7 +18,7 @@ import (
 // follows is guarded.
 func (w *world) stable() (*appsv1.Deployment, *node) {
 	w.Helper()
-	w.sample(v1alpha1.StreamGatewaySpec{Rollback: &v1alpha1.Rollback{GuardPeriod: "0s"}})
+	w.sample(v1alpha1.StreamGatewaySpec{Rollback: &v1alpha1.Rollback{GuardPeriod: "0s", WarmPeriod: "0s"}})
 	d, n := w.serve(builtInImage)
 	w.verdict(w.gateway().Status.DesiredRevision, v1alpha1.Verdict("Healthy"))
 	w.patch(`{"spec":{"rollback":{"guardPeriod":"5m"}}}`)

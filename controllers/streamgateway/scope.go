@@ -29,21 +29,31 @@ type scope struct {
 	now    time.Time
 
 	plan        resources.Plan // of what shall run: of desired, or of the stable revision in its place
+	base        *side          // what runs beside it, and is gone back to; nil: nothing is on trial
 	desired     string         // the revision that spec asks for
 	revisions   []revision     // oldest first
 	decision    rollout.Decision
-	breach      *rollout.Breach     // now, if any
+	breach      *rollout.Breach     // of pods that run the wanted revision, if any
 	deployments []appsv1.Deployment // controlled by sg, oldest first
 	pods        []corev1.Pod        // of these, by name; those that ended left out
 	leaving     []corev1.Pod        // that end, of any Deployment that was there
 
 	document config.Document // as it stands in the ConfigMap; serial 0: none yet
 	service  *corev1.Service // nil: none yet
-	summary  fleet.Summary
+	samples  []fleet.Sample  // of the pods that answered
+	summary  fleet.Summary   // of them
+	tooQuiet bool            // those that run the wanted revision deliver too little to be judged by
+	common   bool            // those that run another one cross the same threshold
 	problems []problem
 	err      error // of the phases; nil when all went through
 
 	wait time.Duration // until the next look
+}
+
+// side is a revision that may run, with its spec.
+type side struct {
+	sg   *v1alpha1.StreamGateway
+	plan resources.Plan
 }
 
 // problem is an object that could not be applied for a reason that status has

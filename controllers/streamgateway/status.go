@@ -38,8 +38,8 @@ func (s *scope) status() v1alpha1.StreamGatewayStatus {
 	after := *before.DeepCopy()
 	after.DesiredRevision = s.desired
 	s.revisionStatus(&after, before)
-	if s.promoted() {
-		after.ActiveRevision, after.Image = s.plan.Revision, s.plan.Image
+	if active := s.active(); active != nil {
+		after.ActiveRevision, after.Image = active.Revision, active.Image
 	}
 	after.Selector = labels.Set(resources.Selector(s.sg.Name)).String()
 	after.Pods = s.podsStatus()
@@ -95,14 +95,31 @@ func (s *scope) before(condition string) *metav1.Condition {
 	return meta.FindStatusCondition(s.statusBefore().Conditions, condition)
 }
 
-// promoted tells whether the pods that serve are of the wanted template and
-// most of them run the wanted document.
-func (s *scope) promoted() bool {
-	d := s.deployment()
-	if d == nil || !(complete(d, s.replicas()) || served(d)) || s.document.Stable.Name != s.plan.Revision {
-		return false
+// active is the plan that most pods run, nil if nobody can tell: of the wanted
+// revision once its template serves, or of the one that it is tried beside.
+func (s *scope) active() *resources.Plan {
+	if s.replicas() == 0 {
+		if s.serves() && s.document.Newest() == s.plan.Revision {
+			return &s.plan
+		}
+		return nil
 	}
-	return s.replicas() == 0 || s.summary.Acks.Acked*2 > s.readyPods() && s.summary.Acks.Acked > 0
+	most := func(revision string) bool {
+		wanted, n := s.wanted(), 0
+		for _, sample := range s.samples {
+			if r := &sample.Newer; r.Revision == revision && wanted.Acked(r) {
+				n++
+			}
+		}
+		return n > 0 && 2*n > s.readyPods()
+	}
+	switch {
+	case s.serves() && most(s.plan.Revision):
+		return &s.plan
+	case s.base != nil && most(s.base.plan.Revision):
+		return &s.base.plan
+	}
+	return nil
 }
 
 func (s *scope) podsStatus() *v1alpha1.PodsStatus {
@@ -132,7 +149,7 @@ func (s *scope) configStatus() *v1alpha1.ConfigStatus {
 	}
 	acks := &s.summary.Acks
 	out := &v1alpha1.ConfigStatus{
-		Revision: s.document.Stable.Name,
+		Revision: s.document.Newest(),
 		Serial:   s.document.Serial,
 		Acked:    ptr.To(int32(acks.Acked)),
 		Nacked:   ptr.To(int32(acks.Nacked)),

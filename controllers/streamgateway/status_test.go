@@ -19,6 +19,7 @@ import (
 	"github.com/streamgateway/streamgateway/controllers/resources"
 	"github.com/streamgateway/streamgateway/controllers/rollout"
 	"github.com/streamgateway/streamgateway/gateway/config"
+	"github.com/streamgateway/streamgateway/gateway/report"
 )
 
 const (
@@ -45,7 +46,14 @@ func serving() *scope {
 	s.service = &corev1.Service{}
 	s.memory.push = push{serial: 7, start: s.now}
 	s.summary = fleet.Summary{Pods: 1, Rated: 1, Acks: fleet.Acks{Acked: 1}}
+	s.samples = []fleet.Sample{sampleOf(wantedTemplate, "wanted")}
 	return s
+}
+
+// sampleOf is what the pod of a template says: it runs this revision by the
+// newest document.
+func sampleOf(template, revision string) fleet.Sample {
+	return fleet.Sample{Newer: report.Report{Pod: "pod-" + template, Serial: 7, Revision: revision}}
 }
 
 func deploymentOf(template string, replicas, ready int32, reason string) appsv1.Deployment {
@@ -83,14 +91,18 @@ func rollingOut(s *scope) {
 	}
 	s.pods = []corev1.Pod{podOf(olderTemplate, true), podOf(wantedTemplate, false)}
 	s.summary.Acks.Pending = 1
+	s.samples = []fleet.Sample{sampleOf(olderTemplate, "wanted")}
 }
 
 func starting(s *scope) {
 	s.sg.Status = v1alpha1.StreamGatewayStatus{}
 	s.deployments = []appsv1.Deployment{deploymentOf(wantedTemplate, 1, 0, "ReplicaSetUpdated")}
 	s.pods = []corev1.Pod{podOf(wantedTemplate, false)}
-	s.summary = fleet.Summary{Acks: fleet.Acks{Pending: 1}}
+	s.summary, s.samples = fleet.Summary{Acks: fleet.Acks{Pending: 1}}, nil
 }
+
+// silent: the pod is asked and does not answer.
+func silent(s *scope) { s.summary.Acks, s.samples = fleet.Acks{Pending: 1}, nil }
 
 func waitingFor(reason string) func(*scope) {
 	return func(s *scope) {
@@ -112,7 +124,7 @@ func forTheDeadline(reason string, change func(*scope)) func(*scope) {
 		change(s)
 		s.sg.Status.Conditions = append(s.sg.Status.Conditions, metav1.Condition{
 			Type: v1alpha1.ConditionProgrammed, Status: metav1.ConditionFalse, Reason: reason,
-			LastTransitionTime: metav1.NewTime(s.now.Add(-resources.ProgressDeadline)),
+			LastTransitionTime: metav1.NewTime(s.now.Add(-s.progressDeadline())),
 		})
 	}
 }
@@ -149,7 +161,7 @@ func causesOfProgrammed() []cause {
 			s.deployments, s.pods, s.document, s.service = nil, nil, config.Document{}, nil
 		}, "Ready=Unknown/Pending Programmed=Unknown/Pending Available=Unknown/Pending", ""},
 		{"new pods are on their way", rollingOut, "Ready=Unknown/RollingOut Programmed=Unknown/Pending Available=True/MinimumPodsReady Reconciling=True/NewRevision Stalled=False/NotStalled", "waiting for the pods"},
-		{"a document is on its way", func(s *scope) { s.summary.Acks = fleet.Acks{Pending: 1} }, "Ready=Unknown/RollingOut Programmed=Unknown/Pending Reconciling=True/Pushing", "0 of 1 ready pods run config 7"},
+		{"a document is on its way", silent, "Ready=Unknown/RollingOut Programmed=Unknown/Pending Reconciling=True/Pushing", "0 of 1 ready pods run config 7"},
 
 		{"an object is somebody else's", serverSaid(v1alpha1.ReasonNameCollision, "Service prices exists"), "Ready=False/NotProgrammed Programmed=False/NameCollision Stalled=True/NameCollision Reconciling=False/Stalled", "Service prices exists"},
 		{"a quota is used up", serverSaid(v1alpha1.ReasonQuotaExceeded, "exceeded quota: q"), "Ready=False/NotProgrammed Programmed=False/QuotaExceeded Stalled=False/NotStalled Reconciling=True/Retrying", "exceeded quota: q"},
@@ -166,7 +178,7 @@ func causesOfProgrammed() []cause {
 		{"the load balancer has no address", func(s *scope) { s.sg.Spec.Listener.Service.Type = v1alpha1.ServiceLoadBalancer }, "Programmed=False/AddressNotAssigned Ready=False/NotProgrammed", "no load balancer address"},
 		{"a pod refuses the document", nacked, "Programmed=False/ConfigRejected Ready=False/NotProgrammed Available=True/MinimumPodsReady Stalled=True/InvalidSpec Reconciling=False/Stalled", "pod pod-a runs on with its last good config; it refused config 7: queue.maxBytes is too small"},
 		{"a ready pod is silent", func(s *scope) {
-			s.summary.Acks = fleet.Acks{Pending: 1}
+			silent(s)
 			s.memory.push.start = s.now.Add(-ackTimeout - time.Second)
 		}, "Programmed=False/ConfigNotAcked Ready=False/NotProgrammed", "has not acknowledged config 7"},
 		{"a pod that is not ready is silent", func(s *scope) {
@@ -267,7 +279,7 @@ func TestActiveRevisionMovesOnceTheWantedPodsServeAndRunIt(t *testing.T) {
 	}{
 		"the pods serve and run it":         {func(*scope) {}, "wanted"},
 		"the wanted pods are not ready":     {rollingOut, "before"},
-		"they run another document":         {func(s *scope) { s.summary.Acks = fleet.Acks{Pending: 1} }, "before"},
+		"they run another document":         {silent, "before"},
 		"the document could not be written": {func(s *scope) { s.document.Stable.Name = "before" }, "before"},
 		"there are no pods, and shall be none": {func(s *scope) {
 			s.sg.Spec.Gateway.Replicas = ptr.To(int32(0))

@@ -51,10 +51,18 @@ var schemaYAML = typed.YAMLObject(`types:
       type:
         scalar: numeric
       default: 100
+    - name: onInconclusive
+      type:
+        namedType: com.github.streamgateway.streamgateway.api.v1alpha1.InconclusivePolicy
+      default: Promote
     - name: thresholds
       type:
         namedType: com.github.streamgateway.streamgateway.api.v1alpha1.Thresholds
       default: {}
+    - name: window
+      type:
+        namedType: com.github.streamgateway.streamgateway.api.v1alpha1.Duration
+      default: 10s
 - name: com.github.streamgateway.streamgateway.api.v1alpha1.Audience
   scalar: string
 - name: com.github.streamgateway.streamgateway.api.v1alpha1.Auth
@@ -328,6 +336,10 @@ var schemaYAML = typed.YAMLObject(`types:
         requests:
           cpu: 100m
           memory: 256Mi
+- name: com.github.streamgateway.streamgateway.api.v1alpha1.HotStrategy
+  scalar: string
+- name: com.github.streamgateway.streamgateway.api.v1alpha1.InconclusivePolicy
+  scalar: string
 - name: com.github.streamgateway.streamgateway.api.v1alpha1.Limits
   map:
     fields:
@@ -544,6 +556,8 @@ var schemaYAML = typed.YAMLObject(`types:
       type:
         namedType: com.github.streamgateway.streamgateway.api.v1alpha1.Duration
       default: 5m
+- name: com.github.streamgateway.streamgateway.api.v1alpha1.RestartStrategy
+  scalar: string
 - name: com.github.streamgateway.streamgateway.api.v1alpha1.RevisionStatus
   map:
     fields:
@@ -589,6 +603,10 @@ var schemaYAML = typed.YAMLObject(`types:
       type:
         namedType: com.github.streamgateway.streamgateway.api.v1alpha1.RollbackMode
       default: Automatic
+    - name: warmPeriod
+      type:
+        namedType: com.github.streamgateway.streamgateway.api.v1alpha1.Duration
+      default: 2m
 - name: com.github.streamgateway.streamgateway.api.v1alpha1.RollbackMode
   scalar: string
 - name: com.github.streamgateway.streamgateway.api.v1alpha1.RollbackStatus
@@ -628,6 +646,30 @@ var schemaYAML = typed.YAMLObject(`types:
       type:
         namedType: com.github.streamgateway.streamgateway.api.v1alpha1.Analysis
       default: {}
+    - name: hot
+      type:
+        namedType: com.github.streamgateway.streamgateway.api.v1alpha1.HotStrategy
+      default: AllAtOnce
+    - name: progressDeadline
+      type:
+        namedType: com.github.streamgateway.streamgateway.api.v1alpha1.Duration
+      default: 5m
+    - name: restart
+      type:
+        namedType: com.github.streamgateway.streamgateway.api.v1alpha1.RestartStrategy
+      default: Canary
+    - name: steps
+      type:
+        list:
+          elementType:
+            namedType: com.github.streamgateway.streamgateway.api.v1alpha1.RolloutStep
+          elementRelationship: associative
+          keys:
+          - percent
+      default:
+      - percent: 25
+      - percent: 50
+      - percent: 100
 - name: com.github.streamgateway.streamgateway.api.v1alpha1.RolloutState
   scalar: string
 - name: com.github.streamgateway.streamgateway.api.v1alpha1.RolloutStatus
@@ -636,12 +678,34 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: change
       type:
         namedType: com.github.streamgateway.streamgateway.api.v1alpha1.ChangeKind
+    - name: nextStepTime
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Time
+    - name: percent
+      type:
+        scalar: numeric
     - name: startTime
       type:
         namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Time
     - name: state
       type:
         namedType: com.github.streamgateway.streamgateway.api.v1alpha1.RolloutState
+    - name: step
+      type:
+        scalar: numeric
+    - name: steps
+      type:
+        scalar: numeric
+- name: com.github.streamgateway.streamgateway.api.v1alpha1.RolloutStep
+  map:
+    fields:
+    - name: hold
+      type:
+        namedType: com.github.streamgateway.streamgateway.api.v1alpha1.Duration
+      default: 30s
+    - name: percent
+      type:
+        scalar: numeric
 - name: com.github.streamgateway.streamgateway.api.v1alpha1.SecretReference
   map:
     fields:

@@ -11,22 +11,32 @@ import (
 // AnalysisApplyConfiguration represents a declarative configuration of the Analysis type for use
 // with apply.
 //
-// Analysis judges a new revision by the pods' own numbers of the last ten
-// seconds. The clock is that of each pod, so no other machine's clock takes
-// part.
+// Analysis judges a new revision by the pods' own numbers. Pods that run it are
+// judged apart from those that do not, over the same time. The clock is that of
+// each pod, so no other machine's clock takes part.
 type AnalysisApplyConfiguration struct {
 	// interval is the time between two looks at a revision that has no verdict
 	// yet. Default 1s; 250ms to 1m. Effect: at once, no pod is touched.
 	Interval *apiv1alpha1.Duration `json:"interval,omitempty"`
+	// window is how much time the numbers are taken over, also those in status.
+	// A pod's window begins anew when it gets another revision. Default 10s; 1s
+	// to 10m, and no shorter than interval. Effect: at once, no pod is touched.
+	Window *apiv1alpha1.Duration `json:"window,omitempty"`
 	// consecutiveBreaches is how many looks in a row have to find the same
 	// threshold crossed before the revision fails. Default 2; 1 to 60. Effect:
 	// at once, no pod is touched.
 	ConsecutiveBreaches *int32 `json:"consecutiveBreaches,omitempty"`
-	// minEvents is how many events must have been offered to clients in ten
-	// seconds before percentages and latencies count: a quiet gateway is not
+	// minEvents is how many events must have been offered to clients within
+	// window before percentages and latencies count: a quiet gateway is not
 	// judged by them. Default 100; 0 to 1000000. Effect: at once, no pod is
 	// touched.
 	MinEvents *int32 `json:"minEvents,omitempty"`
+	// onInconclusive says what happens at the end of a step with too few events
+	// to judge by, or one in which pods of the old revision cross the same
+	// threshold: Promote (default) goes on, Hold waits for the annotation
+	// streamgateway.io/retry-revision, Rollback takes the revision back. Effect:
+	// at once, no pod is touched.
+	OnInconclusive *apiv1alpha1.InconclusivePolicy `json:"onInconclusive,omitempty"`
 	// thresholds are what the condition Healthy and the verdict on a new
 	// revision go by.
 	Thresholds *ThresholdsApplyConfiguration `json:"thresholds,omitempty"`
@@ -46,6 +56,14 @@ func (b *AnalysisApplyConfiguration) WithInterval(value apiv1alpha1.Duration) *A
 	return b
 }
 
+// WithWindow sets the Window field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the Window field is set to the value of the last call.
+func (b *AnalysisApplyConfiguration) WithWindow(value apiv1alpha1.Duration) *AnalysisApplyConfiguration {
+	b.Window = &value
+	return b
+}
+
 // WithConsecutiveBreaches sets the ConsecutiveBreaches field in the declarative configuration to the given value
 // and returns the receiver, so that objects can be built by chaining "With" function invocations.
 // If called multiple times, the ConsecutiveBreaches field is set to the value of the last call.
@@ -59,6 +77,14 @@ func (b *AnalysisApplyConfiguration) WithConsecutiveBreaches(value int32) *Analy
 // If called multiple times, the MinEvents field is set to the value of the last call.
 func (b *AnalysisApplyConfiguration) WithMinEvents(value int32) *AnalysisApplyConfiguration {
 	b.MinEvents = &value
+	return b
+}
+
+// WithOnInconclusive sets the OnInconclusive field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the OnInconclusive field is set to the value of the last call.
+func (b *AnalysisApplyConfiguration) WithOnInconclusive(value apiv1alpha1.InconclusivePolicy) *AnalysisApplyConfiguration {
+	b.OnInconclusive = &value
 	return b
 }
 

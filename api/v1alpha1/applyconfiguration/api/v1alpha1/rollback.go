@@ -22,6 +22,11 @@ type RollbackApplyConfiguration struct {
 	// before it counts as healthy, and becomes what is gone back to. Default
 	// 5m; 0s to 24h. Effect: at once, no pod is touched.
 	GuardPeriod *apiv1alpha1.Duration `json:"guardPeriod,omitempty"`
+	// warmPeriod is how long the pods of before stand by, without clients, after
+	// a change that made new pods: until then such a change is taken back
+	// without starting any. Default 2m; 0s to 1h, and no longer than
+	// guardPeriod. Effect: at once.
+	WarmPeriod *apiv1alpha1.Duration `json:"warmPeriod,omitempty"`
 	// historyLimit is how many revisions are kept as ControllerRevisions. The
 	// running and the stable one are kept in any case. Default 10; 2 to 50.
 	// Effect: at once, no pod is touched.
@@ -47,6 +52,14 @@ func (b *RollbackApplyConfiguration) WithMode(value apiv1alpha1.RollbackMode) *R
 // If called multiple times, the GuardPeriod field is set to the value of the last call.
 func (b *RollbackApplyConfiguration) WithGuardPeriod(value apiv1alpha1.Duration) *RollbackApplyConfiguration {
 	b.GuardPeriod = &value
+	return b
+}
+
+// WithWarmPeriod sets the WarmPeriod field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the WarmPeriod field is set to the value of the last call.
+func (b *RollbackApplyConfiguration) WithWarmPeriod(value apiv1alpha1.Duration) *RollbackApplyConfiguration {
+	b.WarmPeriod = &value
 	return b
 }
 

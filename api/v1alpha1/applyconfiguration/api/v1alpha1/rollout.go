@@ -4,11 +4,34 @@
 
 package v1alpha1
 
+import (
+	apiv1alpha1 "github.com/streamgateway/streamgateway/api/v1alpha1"
+)
+
 // RolloutApplyConfiguration represents a declarative configuration of the Rollout type for use
 // with apply.
 //
-// Rollout says how a change is judged while it is new.
+// Rollout says how a change spreads and how it is judged while it is new. A
+// change is tried only where there is a revision that proved healthy, to
+// compare it with and to go back to: before that, pods get it all at once.
 type RolloutApplyConfiguration struct {
+	// hot AllAtOnce (default) gives hot changes to all pods at the same time,
+	// with a way back in milliseconds; Canary goes by steps. One pod alone
+	// always gets them at once. Effect: at once, no pod is touched.
+	Hot *apiv1alpha1.HotStrategy `json:"hot,omitempty"`
+	// restart Canary (default) makes new pods by steps, and lets as many old
+	// ones stand by as there are new ones ready; BlueGreen makes all new pods
+	// first. With one pod both are the same. Effect: at once.
+	Restart *apiv1alpha1.RestartStrategy `json:"restart,omitempty"`
+	// steps of a canary, at most 10, in rising percent; the last one is 100.
+	// Default 25, 50 and 100, each held for 30s. Effect: at once, also in the
+	// middle of a rollout; no pod is touched.
+	Steps []RolloutStepApplyConfiguration `json:"steps,omitempty"`
+	// progressDeadline is how long a revision may make no progress, with pods
+	// that do not become ready or do not take its config, before it fails. Pods
+	// on a node that is lost are waited for. Default 5m; 30s to 2h. Effect: at
+	// once, no pod is touched.
+	ProgressDeadline *apiv1alpha1.Duration `json:"progressDeadline,omitempty"`
 	// analysis says what a new revision is judged by.
 	Analysis *AnalysisApplyConfiguration `json:"analysis,omitempty"`
 }
@@ -17,6 +40,43 @@ type RolloutApplyConfiguration struct {
 // apply.
 func Rollout() *RolloutApplyConfiguration {
 	return &RolloutApplyConfiguration{}
+}
+
+// WithHot sets the Hot field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the Hot field is set to the value of the last call.
+func (b *RolloutApplyConfiguration) WithHot(value apiv1alpha1.HotStrategy) *RolloutApplyConfiguration {
+	b.Hot = &value
+	return b
+}
+
+// WithRestart sets the Restart field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the Restart field is set to the value of the last call.
+func (b *RolloutApplyConfiguration) WithRestart(value apiv1alpha1.RestartStrategy) *RolloutApplyConfiguration {
+	b.Restart = &value
+	return b
+}
+
+// WithSteps adds the given value to the Steps field in the declarative configuration
+// and returns the receiver, so that objects can be build by chaining "With" function invocations.
+// If called multiple times, values provided by each call will be appended to the Steps field.
+func (b *RolloutApplyConfiguration) WithSteps(values ...*RolloutStepApplyConfiguration) *RolloutApplyConfiguration {
+	for i := range values {
+		if values[i] == nil {
+			panic("nil value passed to WithSteps")
+		}
+		b.Steps = append(b.Steps, *values[i])
+	}
+	return b
+}
+
+// WithProgressDeadline sets the ProgressDeadline field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the ProgressDeadline field is set to the value of the last call.
+func (b *RolloutApplyConfiguration) WithProgressDeadline(value apiv1alpha1.Duration) *RolloutApplyConfiguration {
+	b.ProgressDeadline = &value
+	return b
 }
 
 // WithAnalysis sets the Analysis field in the declarative configuration to the given value

@@ -14,14 +14,24 @@ import (
 //
 // RolloutStatus tells where the newest change stands.
 type RolloutStatusApplyConfiguration struct {
-	// state is Preparing while new pods start, Pushing until all have the
-	// config, Guarding for the guard period, then Idle; RollingBack and
-	// RolledBack after a failure; Holding when only a person can go on.
+	// state is Preparing while new pods start, Pushing until those that shall
+	// have the config have it, Stepping while a share of the pods is judged,
+	// Promoting on the way to all pods, Guarding for the guard period, then
+	// Idle; RollingBack and RolledBack after a failure; Holding when only a
+	// person can go on.
 	State *apiv1alpha1.RolloutState `json:"state,omitempty"`
 	// change is Restart if the change makes new pods, else Hot.
 	Change *apiv1alpha1.ChangeKind `json:"change,omitempty"`
+	// step is where the change stands, from 1 on, while it is on trial.
+	Step *int32 `json:"step,omitempty"`
+	// steps is how many there are.
+	Steps *int32 `json:"steps,omitempty"`
+	// percent of the pods that shall run the change in this step.
+	Percent *int32 `json:"percent,omitempty"`
 	// startTime is when spec asked for it.
 	StartTime *v1.Time `json:"startTime,omitempty"`
+	// nextStepTime is when the step will have been held for long enough.
+	NextStepTime *v1.Time `json:"nextStepTime,omitempty"`
 }
 
 // RolloutStatusApplyConfiguration constructs a declarative configuration of the RolloutStatus type for use with
@@ -46,10 +56,42 @@ func (b *RolloutStatusApplyConfiguration) WithChange(value apiv1alpha1.ChangeKin
 	return b
 }
 
+// WithStep sets the Step field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the Step field is set to the value of the last call.
+func (b *RolloutStatusApplyConfiguration) WithStep(value int32) *RolloutStatusApplyConfiguration {
+	b.Step = &value
+	return b
+}
+
+// WithSteps sets the Steps field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the Steps field is set to the value of the last call.
+func (b *RolloutStatusApplyConfiguration) WithSteps(value int32) *RolloutStatusApplyConfiguration {
+	b.Steps = &value
+	return b
+}
+
+// WithPercent sets the Percent field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the Percent field is set to the value of the last call.
+func (b *RolloutStatusApplyConfiguration) WithPercent(value int32) *RolloutStatusApplyConfiguration {
+	b.Percent = &value
+	return b
+}
+
 // WithStartTime sets the StartTime field in the declarative configuration to the given value
 // and returns the receiver, so that objects can be built by chaining "With" function invocations.
 // If called multiple times, the StartTime field is set to the value of the last call.
 func (b *RolloutStatusApplyConfiguration) WithStartTime(value v1.Time) *RolloutStatusApplyConfiguration {
 	b.StartTime = &value
+	return b
+}
+
+// WithNextStepTime sets the NextStepTime field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the NextStepTime field is set to the value of the last call.
+func (b *RolloutStatusApplyConfiguration) WithNextStepTime(value v1.Time) *RolloutStatusApplyConfiguration {
+	b.NextStepTime = &value
 	return b
 }

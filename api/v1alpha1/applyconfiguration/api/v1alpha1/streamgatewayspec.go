@@ -61,7 +61,7 @@ type StreamGatewaySpecApplyConfiguration struct {
 	// observability says what pods log, where they serve their numbers, and how
 	// often the operator writes them into status.
 	Observability *ObservabilityApplyConfiguration `json:"observability,omitempty"`
-	// rollout says what a new revision is judged by.
+	// rollout says how a new revision spreads and what it is judged by.
 	Rollout *RolloutApplyConfiguration `json:"rollout,omitempty"`
 	// rollback says when a new revision that turns out bad is taken back.
 	Rollback *RollbackApplyConfiguration `json:"rollback,omitempty"`

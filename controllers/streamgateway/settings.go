@@ -1,0 +1,139 @@
+package streamgateway
+
+import (
+	"strconv"
+	"time"
+
+	"github.com/streamgateway/streamgateway/api/v1alpha1"
+	"github.com/streamgateway/streamgateway/controllers/resources"
+	"github.com/streamgateway/streamgateway/controllers/rollout"
+	"github.com/streamgateway/streamgateway/gateway/config"
+)
+
+func (s *scope) settings() rollout.Settings {
+	out := rollout.Settings{
+		Automatic: true, GuardPeriod: 5 * time.Minute, WarmPeriod: 2 * time.Minute, ConsecutiveBreaches: consecutiveBreaches,
+	}
+	if b := s.sg.Spec.Rollback; b != nil {
+		out.Automatic = b.Mode != v1alpha1.RollbackManual
+		out.GuardPeriod = length(b.GuardPeriod, out.GuardPeriod)
+		out.WarmPeriod = length(b.WarmPeriod, out.WarmPeriod)
+	}
+	if a := s.analysis(); a != nil {
+		out.OnInconclusive = rollout.OnInconclusive(a.OnInconclusive)
+		if a.ConsecutiveBreaches > 0 {
+			out.ConsecutiveBreaches = int(a.ConsecutiveBreaches)
+		}
+	}
+	if o := s.sg.Spec.Rollout; o != nil && s.byStep(o) {
+		for _, step := range o.Steps {
+			out.Stages = append(out.Stages, rollout.Stage{Percent: int(step.Percent), Hold: length(step.Hold, 30*time.Second)})
+		}
+	}
+	return out
+}
+
+// byStep tells whether the wanted revision goes by steps. One pod is no more
+// than all pods.
+func (s *scope) byStep(o *v1alpha1.Rollout) bool {
+	if s.replicas() <= 1 {
+		return false
+	}
+	if s.restarts() {
+		return o.Restart == v1alpha1.RestartCanary
+	}
+	return o.Hot == v1alpha1.HotCanary
+}
+
+// restarts tells whether the wanted revision has other pods than the stable
+// one.
+func (s *scope) restarts() bool {
+	wanted, stable := s.revision(s.desired), (*revision)(nil)
+	for i := range s.revisions {
+		if s.revisions[i].verdict == rollout.Healthy {
+			stable = &s.revisions[i]
+		}
+	}
+	return wanted != nil && stable != nil && wanted.record.TemplateHash != stable.record.TemplateHash
+}
+
+func (s *scope) analysis() *v1alpha1.Analysis {
+	if s.sg.Spec.Rollout == nil {
+		return nil // of an object that was stored before there was such a section
+	}
+	return s.sg.Spec.Rollout.Analysis
+}
+
+func (s *scope) analysisInterval() time.Duration {
+	if a := s.analysis(); a != nil {
+		return length(a.Interval, time.Second)
+	}
+	return time.Second
+}
+
+// progressDeadline is how long a revision may make no progress.
+func (s *scope) progressDeadline() time.Duration { return resources.ProgressDeadline(&s.sg.Spec) }
+
+// window is how much time the pods' numbers are taken over.
+func (s *scope) window() time.Duration {
+	const otherwise = 10 * time.Second
+	if a := s.analysis(); a != nil {
+		return length(a.Window, otherwise)
+	}
+	return otherwise
+}
+
+func (s *scope) historyLimit() int {
+	if b := s.sg.Spec.Rollback; b != nil && b.HistoryLimit > 0 {
+		return int(b.HistoryLimit)
+	}
+	return 10
+}
+
+func (s *scope) thresholds() rollout.Thresholds {
+	t := rollout.DefaultThresholds()
+	a := s.analysis()
+	if a == nil {
+		return t
+	}
+	if a.MinEvents != nil {
+		t.MinEvents = int(*a.MinEvents)
+	}
+	w := a.Thresholds
+	if w == nil {
+		return t
+	}
+	if w.MaxErrorPercent != nil {
+		t.MaxErrorPercent = decimal(w.MaxErrorPercent.String(), t.MaxErrorPercent)
+	}
+	if w.MaxDropPercent != nil {
+		t.MaxDropPercent = decimal(w.MaxDropPercent.String(), t.MaxDropPercent)
+	}
+	t.MaxP99Latency = length(w.MaxP99Latency, t.MaxP99Latency)
+	if w.MaxQueuePercent > 0 {
+		t.MaxQueuePercent = float64(w.MaxQueuePercent)
+	}
+	if w.MaxReconnectsPerMinutePercent > 0 {
+		t.MaxReconnectsPerMinutePercent = float64(w.MaxReconnectsPerMinutePercent)
+	}
+	t.MaxBrowserP95 = length(w.MaxBrowserP95, 0)
+	return t
+}
+
+// length and decimal read what the schema has checked; otherwise is for an
+// object that was stored before the field was declared.
+func length(text v1alpha1.Duration, otherwise time.Duration) time.Duration {
+	d, err := config.ParseDuration(string(text))
+	if text == "" || err != nil {
+		return otherwise
+	}
+	return d
+}
+
+func decimal(text string, otherwise float64) float64 {
+	v, err := strconv.ParseFloat(text, 64)
+	if err != nil {
+		return otherwise
+	}
+	return v
+}

@@ -1,0 +1,249 @@
+package streamgateway
+
+import (
+	"slices"
+	"strconv"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/streamgateway/streamgateway/api/v1alpha1"
+	"github.com/streamgateway/streamgateway/controllers/fleet"
+	"github.com/streamgateway/streamgateway/controllers/resources"
+	"github.com/streamgateway/streamgateway/controllers/rollout"
+)
+
+// looks is how often in a row the same breach was found, at looks that are
+// an interval apart.
+type looks struct {
+	revision, reason string
+	count            int
+	time             time.Time
+}
+
+// compare judges the pods that run the wanted revision, and apart from them
+// those that run another one, by what each says it runs.
+func (s *scope) compare() {
+	var wanted, others []fleet.Sample
+	for _, sample := range s.samples {
+		if sample.Newer.Revision == s.desired {
+			wanted = append(wanted, sample)
+		} else {
+			others = append(others, sample)
+		}
+	}
+	numbers := fleet.Summarize(wanted, 0, fleet.Wanted{})
+	s.tooQuiet = numbers.Offered < float64(s.thresholds().MinEvents)
+	s.breach = rollout.Judge(&numbers, s.thresholds())
+	s.common = false
+	if s.breach != nil && len(others) > 0 {
+		numbers = fleet.Summarize(others, 0, fleet.Wanted{})
+		b := rollout.Judge(&numbers, s.thresholds())
+		s.common = b != nil && b.Reason == s.breach.Reason
+	}
+	s.count()
+}
+
+// count counts looks in a row. Passes that follow one another faster than the
+// interval, as they do when pods change, are one look.
+func (s *scope) count() {
+	j := &s.memory.looks
+	reason := ""
+	if s.breach != nil {
+		reason = s.breach.Reason
+	}
+	if reason == "" || reason != j.reason || j.revision != s.desired {
+		*j = looks{revision: s.desired, reason: reason}
+	}
+	if reason != "" && s.now.Sub(j.time) >= s.analysisInterval()*9/10 {
+		j.count, j.time = j.count+1, s.now
+	}
+}
+
+// history is what decisions go by before anybody has been asked.
+func (s *scope) history() *rollout.Observation {
+	o := &rollout.Observation{Settings: s.settings(), Now: s.now, Desired: s.desired}
+	for i := range s.revisions {
+		v := &s.revisions[i]
+		o.Revisions = append(o.Revisions, rollout.Revision{
+			Name: v.name, Verdict: v.verdict, Step: v.detail.Step, StepStart: v.detail.StepStart,
+			GuardStart: v.detail.GuardStart, UnhealthyBefore: v.detail.UnhealthyBefore,
+		})
+	}
+	return o
+}
+
+// observation is what decisions go by.
+func (s *scope) observation() *rollout.Observation {
+	o := s.history()
+	o.TooQuiet = s.tooQuiet
+	runs := s.document.Newest() == s.plan.Revision
+	acked := runs && s.unacked() == 0 && s.summary.Acks.Nacked == 0
+	if s.plan.Revision != s.desired {
+		o.LeftBehind = acked && s.serves()
+		return o
+	}
+	o.TemplateReady, o.AllAcked, o.Moved = s.serves() && s.chosenReady(), acked, true
+	o.Breach, o.Breaches, o.Common = s.breach, s.memory.looks.count, s.common
+	if runs {
+		o.Nack = s.refusedByPod()
+	}
+	o.PodReason, o.PodMessage = s.candidateTrouble()
+	if o.Deadline = s.overdue(o.TemplateReady); o.Deadline && o.PodMessage == "" {
+		o.PodMessage = "no progress for " + s.progressDeadline().String() + ": the pods are not ready, or do not take the config"
+	}
+	return o
+}
+
+// serves tells whether the pods of the wanted template are there, or were all
+// of them once and are not just now.
+func (s *scope) serves() bool {
+	d := s.deployment()
+	return d != nil && (complete(d, s.replicas()) || served(d))
+}
+
+// chosenReady tells whether all pods that a canary was given to take part.
+// Those on a lost node do not, and are waited for.
+func (s *scope) chosenReady() bool {
+	for i := range s.pods {
+		p := &s.pods[i]
+		if slices.Contains(s.document.CandidatePods, p.Name) && !isReady(p) {
+			return false
+		}
+	}
+	return true
+}
+
+// unacked is how many ready pods do not run what the document gives them.
+func (s *scope) unacked() int {
+	wanted, acked, n := s.wanted(), map[string]bool{}, 0
+	for i := range s.samples {
+		r := &s.samples[i].Newer
+		acked[r.Pod] = wanted.Acked(r)
+	}
+	for i := range s.pods {
+		if isReady(&s.pods[i]) && !acked[s.pods[i].Name] {
+			n++
+		}
+	}
+	return n
+}
+
+// wanted is what each pod shall run.
+func (s *scope) wanted() fleet.Wanted {
+	revisions := map[string]string{}
+	for i := range s.pods {
+		p := &s.pods[i]
+		revisions[p.Name] = s.document.For(p.Name, p.Labels[resources.LabelTemplateHash]).Name
+	}
+	return fleet.Wanted{Serial: s.document.Serial, Revision: func(pod string) string { return revisions[pod] }}
+}
+
+// refusedByPod is a pod's refusal of the wanted revision, empty if there is
+// none. What it refuses of another one is not this one's fault.
+func (s *scope) refusedByPod() string {
+	for _, n := range s.summary.Acks.Nacks {
+		if n.Revision == s.desired || n.Revision == "" {
+			return "pod " + n.Pod + " refused config " + strconv.FormatInt(s.document.Serial, 10) + ": " + n.Message
+		}
+	}
+	return ""
+}
+
+// pullFailure is since when a revision's image cannot be pulled.
+type pullFailure struct {
+	revision string
+	since    time.Time
+}
+
+// pullPatience is how long an image may not be there: a registry has hiccups.
+const pullPatience = 10 * time.Second
+
+// candidateTrouble is why the pods that run the wanted revision do not come up,
+// if that is their own fault. One that finds no node may find one later.
+func (s *scope) candidateTrouble() (reason, message string) {
+	reason, message = trouble(s.candidates())
+	since := &s.memory.pullFailure
+	if reason != v1alpha1.ReasonImagePullFailed || since.revision != s.plan.Revision {
+		*since = pullFailure{revision: s.plan.Revision, since: s.now}
+	}
+	switch {
+	case reason == v1alpha1.ReasonPodsCrashing:
+		return reason, message
+	case reason == v1alpha1.ReasonImagePullFailed && s.now.Sub(since.since) >= pullPatience:
+		return reason, message
+	}
+	return "", message
+}
+
+// candidates are the pods whose trouble is the wanted revision's: those of its
+// template that were made for it, and of those that had run before, the ones
+// that it was given to and that have ended since.
+func (s *scope) candidates() []corev1.Pod {
+	v := s.revision(s.desired)
+	if v == nil {
+		return nil
+	}
+	var out []corev1.Pod
+	for i := range s.pods {
+		p := &s.pods[i]
+		template := p.Labels[resources.LabelTemplateHash]
+		switch {
+		case template != s.plan.TemplateHash:
+		case s.base == nil, s.restarts(), s.document.Tries(p.Name, template) && endedSince(p, v.tried()):
+			out = append(out, *p)
+		}
+	}
+	return out
+}
+
+// endedSince tells whether a container of the pod has ended after a time.
+func endedSince(p *corev1.Pod, t time.Time) bool {
+	return slices.ContainsFunc(p.Status.ContainerStatuses, func(c corev1.ContainerStatus) bool {
+		ended := c.LastTerminationState.Terminated
+		if c.State.Terminated != nil {
+			ended = c.State.Terminated
+		}
+		return ended != nil && ended.FinishedAt.After(t)
+	})
+}
+
+// tried is since when a revision is where it is: in its step, or at all.
+func (v *revision) tried() time.Time {
+	if v.detail.StepTime.After(v.created) {
+		return v.detail.StepTime
+	}
+	return v.created
+}
+
+// nodeTimeout is longer than it takes a cluster to notice that a node is gone:
+// until then its pods look ready, and are silent.
+const nodeTimeout = time.Minute
+
+// overdue tells whether the wanted revision has made no progress for too long:
+// its pods are not ready, or ready and do not run what they shall. A pod on a
+// lost node is waited for.
+func (s *scope) overdue(ready bool) bool {
+	v := s.revision(s.desired)
+	waited := s.now.Sub(v.tried())
+	switch {
+	case !v.detail.GuardStart.IsZero() || !v.detail.StepStart.IsZero():
+		return false
+	case !ready:
+		return s.deadlineExceeded() || s.restarts() && waited >= s.progressDeadline() && !slices.ContainsFunc(s.candidates(), lost)
+	}
+	return waited >= max(s.progressDeadline(), nodeTimeout) && s.unacked() > 0
+}
+
+func lost(p corev1.Pod) bool { return onLostNode(&p) }
+
+// onLostNode tells whether the cluster has given up on the pod's node: the
+// pod's own node would have said of its containers that they are not ready,
+// before it said so of the pod.
+func onLostNode(p *corev1.Pod) bool {
+	containers := false
+	for _, c := range p.Status.Conditions {
+		containers = containers || c.Type == corev1.ContainersReady && c.Status == corev1.ConditionTrue
+	}
+	return containers && !isReady(p) && p.DeletionTimestamp.IsZero()
+}
