@@ -126,7 +126,7 @@ func TestReportsOfPagesAreSummedOverPodsWithoutAnOlderSample(t *testing.T) {
 	s := Summarize([]Sample{
 		{Newer: report.Report{Pod: "a", Browsers: report.Browsers{Latency: histogram(repeat(18, 10)...)}}},
 		{Newer: report.Report{Pod: "b", Browsers: report.Browsers{Latency: histogram(repeat(2, 3000)...)}}},
-	}, 0, 0)
+	}, 0, Wanted{})
 	if s.BrowserReports != 20 || s.BrowserP95 < 2500*time.Millisecond || s.BrowserP95 > 3600*time.Millisecond {
 		t.Errorf("p95 %s of %v reports", s.BrowserP95, s.BrowserReports)
 	}
