@@ -88,7 +88,6 @@ type Rollout struct {
 	// Default 25, 50 and 100, each held for 30s. Effect: at once, also in the
 	// middle of a rollout; no pod is touched.
 	// +streamgateway:class=outside
-	// +streamgateway:class=outside
 	// +kubebuilder:default={{percent: 25}, {percent: 50}, {percent: 100}}
 	// +listType=map
 	// +listMapKey=percent

@@ -169,7 +169,7 @@ func TestNoReportMakesASummaryThatCannotBe(t *testing.T) {
 		var s Summary
 		for range rapid.IntRange(1, 4).Draw(t, "rounds") {
 			a, b := reports.Draw(t, "a"), reports.Draw(t, "b")
-			s = Summarize(w.Add([]Answer{{Pod: "a", Report: &a}, {Pod: "b", Report: &b}}, tenSeconds), 0, Wanted{Serial: 1})
+			s = Summarize(w.Add([]Answer{{Pod: "a", Report: &a}, {Pod: "b", Report: &b}}, shortWindow), 0, Wanted{Serial: 1})
 		}
 		for name, v := range map[string]float64{"error": s.ErrorPercent, "drop": s.DropPercent, "queue": s.QueuePercent} {
 			if !(v >= 0 && v <= 100.0001) {

@@ -8,7 +8,7 @@ import (
 	"github.com/streamgateway/streamgateway/gateway/report"
 )
 
-const tenSeconds = 10 * time.Second
+const shortWindow = 10 * time.Second
 
 func seen(pod string, time, start time.Time, delivered uint64) Answer {
 	return Answer{Pod: pod, Report: &report.Report{Pod: pod, Time: time, StartTime: start, Events: report.Events{Delivered: delivered}}}
@@ -16,7 +16,7 @@ func seen(pod string, time, start time.Time, delivered uint64) Answer {
 
 func TestFirstReportHasNoRate(t *testing.T) {
 	var w Window
-	if s := w.Add([]Answer{seen("a", at(0), at(0), 1000)}, tenSeconds); len(s) != 1 || s[0].Older != nil {
+	if s := w.Add([]Answer{seen("a", at(0), at(0), 1000)}, shortWindow); len(s) != 1 || s[0].Older != nil {
 		t.Errorf("got %+v", s)
 	}
 }
@@ -25,7 +25,7 @@ func TestWindowReachesTenSecondsBack(t *testing.T) {
 	var w Window
 	var s []Sample
 	for second := range 60 {
-		s = w.Add([]Answer{seen("a", at(float64(second)), at(0), uint64(second))}, tenSeconds)
+		s = w.Add([]Answer{seen("a", at(float64(second)), at(0), uint64(second))}, shortWindow)
 	}
 	if got := s[0].seconds(); got != 10 {
 		t.Errorf("the window is %v s long, want 10", got)
@@ -37,9 +37,9 @@ func TestWindowReachesTenSecondsBack(t *testing.T) {
 
 func TestSparseReportsStillGiveARate(t *testing.T) {
 	var w Window
-	w.Add([]Answer{seen("a", at(0), at(0), 0)}, tenSeconds)
-	w.Add([]Answer{seen("a", at(30), at(0), 30)}, tenSeconds)
-	if s := w.Add([]Answer{seen("a", at(60), at(0), 60)}, tenSeconds); s[0].seconds() != 30 {
+	w.Add([]Answer{seen("a", at(0), at(0), 0)}, shortWindow)
+	w.Add([]Answer{seen("a", at(30), at(0), 30)}, shortWindow)
+	if s := w.Add([]Answer{seen("a", at(60), at(0), 60)}, shortWindow); s[0].seconds() != 30 {
 		t.Errorf("the sample is %v s long, want 30", s[0].seconds())
 	}
 }
@@ -48,7 +48,7 @@ func TestFastRoundsAreRememberedTwiceASecondAtMost(t *testing.T) {
 	var w Window
 	var s []Sample
 	for i := range 2000 {
-		s = w.Add([]Answer{seen("a", at(float64(i)/100), at(0), uint64(i))}, tenSeconds)
+		s = w.Add([]Answer{seen("a", at(float64(i)/100), at(0), uint64(i))}, shortWindow)
 	}
 	if n := len(w.pods["a"]); n > 23 {
 		t.Errorf("%d reports are remembered of 10 s", n)
@@ -63,22 +63,22 @@ func TestFastRoundsAreRememberedTwiceASecondAtMost(t *testing.T) {
 
 func TestRestartedPodBeginsAnew(t *testing.T) {
 	var w Window
-	w.Add([]Answer{seen("a", at(0), at(0), 1000)}, tenSeconds)
-	if s := w.Add([]Answer{seen("a", at(5), at(4), 10)}, tenSeconds); s[0].Older != nil {
+	w.Add([]Answer{seen("a", at(0), at(0), 1000)}, shortWindow)
+	if s := w.Add([]Answer{seen("a", at(5), at(4), 10)}, shortWindow); s[0].Older != nil {
 		t.Error("a rate was taken across a restart")
 	}
 }
 
 func TestSilentPodIsKeptForARoundAndAGoneOneForgotten(t *testing.T) {
 	var w Window
-	w.Add([]Answer{seen("a", at(0), at(0), 0), seen("b", at(0), at(0), 0)}, tenSeconds)
-	if s := w.Add([]Answer{{Pod: "a", Err: errors.New("silent")}}, tenSeconds); len(s) != 0 {
+	w.Add([]Answer{seen("a", at(0), at(0), 0), seen("b", at(0), at(0), 0)}, shortWindow)
+	if s := w.Add([]Answer{{Pod: "a", Err: errors.New("silent")}}, shortWindow); len(s) != 0 {
 		t.Errorf("a silent pod gave %+v", s)
 	}
 	if len(w.pods) != 1 {
 		t.Errorf("%d pods are remembered, want 1", len(w.pods))
 	}
-	if s := w.Add([]Answer{seen("a", at(5), at(0), 5)}, tenSeconds); s[0].seconds() != 5 {
+	if s := w.Add([]Answer{seen("a", at(5), at(0), 5)}, shortWindow); s[0].seconds() != 5 {
 		t.Errorf("the sample is %v s long, want 5", s[0].seconds())
 	}
 }
@@ -87,8 +87,8 @@ func TestPodWithAnotherRevisionBeginsAnew(t *testing.T) {
 	var w Window
 	before := seen("a", at(0), at(0), 0)
 	before.Report.Revision = "old"
-	w.Add([]Answer{before}, tenSeconds)
-	if s := w.Add([]Answer{seen("a", at(5), at(0), 5)}, tenSeconds); s[0].Older != nil {
+	w.Add([]Answer{before}, shortWindow)
+	if s := w.Add([]Answer{seen("a", at(5), at(0), 5)}, shortWindow); s[0].Older != nil {
 		t.Error("what the revision of before did is held against the next one")
 	}
 }

@@ -70,8 +70,11 @@ func (r *Reconciler) announce(s *scope, before, after *v1alpha1.StreamGatewaySta
 			r.warning(s, "ApplyFailed", actionApply, c.Reason+": "+c.Message)
 		}
 	}
-	if c := turned(before, after, v1alpha1.ConditionStalled, metav1.ConditionTrue); c != nil && c.Reason == v1alpha1.ReasonProgressDeadlineExceeded {
-		r.warning(s, c.Reason, actionRollout, c.Message)
+	if c := turned(before, after, v1alpha1.ConditionStalled, metav1.ConditionTrue); c != nil {
+		switch c.Reason {
+		case v1alpha1.ReasonProgressDeadlineExceeded, v1alpha1.ReasonAnalysisInconclusive:
+			r.warning(s, c.Reason, actionRollout, c.Message)
+		}
 	}
 	if c := turned(before, after, v1alpha1.ConditionHealthy, metav1.ConditionFalse); c != nil {
 		if c.Reason == v1alpha1.ReasonBrokerUnavailable {
