@@ -30,6 +30,8 @@ type (
 	Stream = fanout.Stream
 	// Flags are the feature flags of streams.
 	Flags = fanout.Flags
+	// Laggard is a stream that is behind.
+	Laggard = fanout.Laggard
 	// Drain says how clients are asked to move to another pod.
 	Drain = fanout.Drain
 	// Poll bounds one answer of a long-poll.
@@ -191,6 +193,9 @@ func (e *Engine) Watch(seq uint64, channel string, written func()) {
 // Leave closes the stream of a session. Its errors are ErrSessionGone and
 // ErrNotOwner.
 func (e *Engine) Leave(sid string, by Owner) error { return e.fanout.Leave(sid, by) }
+
+// Laggards lists the n streams that are nearest to a limit of queue, worst first.
+func (e *Engine) Laggards(n int) []Laggard { return e.fanout.Laggards(n) }
 
 // Serves tells whether this is the id of an open stream.
 func (e *Engine) Serves(sid string) bool { return e.fanout.Serves(sid) }

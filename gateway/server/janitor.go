@@ -60,6 +60,7 @@ func (p *pulse) stuck() bool { return time.Since(*p.at.Load()) > stuckAfter }
 type sample struct {
 	at                   time.Time
 	published, delivered uint64
+	active               int // streams
 	latency              report.Histogram
 	sizes                []uint64
 	busy                 []time.Duration // by loop
@@ -71,6 +72,7 @@ func (s *Server) sample() sample { return s.sampleOf(s.engine.Stats()) }
 func (s *Server) sampleOf(stats engine.Stats) sample {
 	return sample{
 		at: time.Now(), published: s.publish.Counts().Events, delivered: stats.Events.Delivered,
+		active:  stats.Connections.Active,
 		latency: latencyOf(stats), sizes: slices.Clone(stats.Batches.Sizes[:]), busy: stats.Busy,
 		browsers: s.browsers.now(),
 	}
@@ -95,6 +97,12 @@ func (h *history) newest() time.Time {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return h.samples[len(h.samples)-1].at
+}
+
+func (h *history) all() []sample {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return slices.Clone(h.samples)
 }
 
 func (h *history) oldest() sample {

@@ -40,6 +40,9 @@ type Options struct {
 	TemplateHash string // names the cold document; "" = cold.json, or the defaults
 	// Listen and Admin overrule the ports of the cold document, as host:port.
 	Listen, Admin string
+	// Local is where the console listens, as host:port of a loopback address:
+	// it shows channels and asks for no password. "" = there is none.
+	Local string
 	// TLSCert and TLSKey are PEM files, read again when they change; "" = the
 	// port for clients speaks without TLS.
 	TLSCert, TLSKey string
@@ -92,8 +95,10 @@ type Server struct {
 	standby    standby
 
 	main, admin net.Listener
+	local       net.Listener // nil = there is none
 	mainHTTP    *http.Server
 	adminHTTP   *http.Server
+	localHTTP   *http.Server
 	background  sync.WaitGroup
 }
 
@@ -116,6 +121,7 @@ func (s *Server) Listen() error {
 	if s.admin, err = net.Listen("tcp", address(s.options.Admin, s.cold.Observability.AdminPort)); err != nil {
 		return errors.Join(fmt.Errorf("opening the admin port: %w", err), s.main.Close())
 	}
+	s.listenLocal()
 	return nil
 }
 
@@ -136,7 +142,7 @@ func (s *Server) Addresses() (main, admin string) {
 // in order. Listen comes first.
 func (s *Server) Run(ctx context.Context) error {
 	background, stop := context.WithCancel(context.WithoutCancel(ctx))
-	failed := make(chan error, 3) // one each of pump and both ports
+	failed := make(chan error, 4) // one each of pump and the ports
 	s.background.Go(func() { failed <- s.pump(background) })
 	s.background.Go(func() { s.janitor(background) })
 	s.background.Go(func() { s.access.follow(background) })
@@ -154,7 +160,7 @@ func (s *Server) Run(ctx context.Context) error {
 			err = s.drain()
 		case err = <-failed:
 		}
-		err = errors.Join(err, s.mainHTTP.Close(), s.adminHTTP.Close())
+		err = errors.Join(err, s.mainHTTP.Close(), s.adminHTTP.Close(), s.localHTTP.Close())
 	}
 	stop()
 	s.background.Wait()
@@ -184,11 +190,15 @@ func (s *Server) serve(failed chan<- error) {
 		Handler: s.adminRoutes(), ErrorLog: quiet,
 		ReadTimeout: headerTimeout, WriteTimeout: adminTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeaderBytes,
 	}
+	s.localHTTP = s.localServer(quiet)
 	for _, port := range []struct {
 		name  string
 		serve func(net.Listener) error
 		on    net.Listener
-	}{{"clients", serveClients, s.main}, {"admin", s.adminHTTP.Serve, s.admin}} {
+	}{{"clients", serveClients, s.main}, {"admin", s.adminHTTP.Serve, s.admin}, {"console", s.localHTTP.Serve, s.local}} {
+		if port.on == nil {
+			continue
+		}
 		s.background.Go(func() {
 			if err := port.serve(port.on); !errors.Is(err, http.ErrServerClosed) {
 				failed <- fmt.Errorf("serving the port for %s: %w", port.name, err)
@@ -199,7 +209,7 @@ func (s *Server) serve(failed chan<- error) {
 		s.log.Warn("everybody who reaches this address may publish", "listen", s.main.Addr().String())
 	}
 	s.log.Info("gateway serves", "version", s.options.Version, "listen", s.main.Addr().String(),
-		"admin", s.admin.Addr().String(), "epoch", s.info.Epoch)
+		"admin", s.admin.Addr().String(), "console", s.console(), "epoch", s.info.Epoch)
 }
 
 // protocols lets clients speak HTTP/2 with TLS and without: a proxy in front may

@@ -1,4 +1,4 @@
-// The two pages that a person meets first, in Chromium, light and dark and as
+// The pages that a person meets first, in Chromium, light and dark and as
 // wide as a phone: they work, they fit, and they pass the checks of axe-core.
 // SCREENSHOTS=folder keeps what they look like.
 import assert from "node:assert/strict";
@@ -6,7 +6,7 @@ import { after, before, describe, test } from "node:test";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 
-import { startDemo, startGateway } from "./lib/process.js";
+import { publish, startDemo, startGateway } from "./lib/process.js";
 import { launch } from "./lib/readers.js";
 
 const axe = await readFile(new URL(import.meta.resolve("axe-core/axe.min.js")), "utf8");
@@ -25,6 +25,30 @@ const pages = {
       await fill(page, "#data", "{not JSON");
       await page.click("button");
       await text(page, "#answer[data-bad]", "Invalid JSON");
+    },
+  },
+  "console of a pod": {
+    async start(t) {
+      const gateway = await startGateway(t, { hot: { features: [{ name: LONG.slice(0, 63), mode: "Enabled" }] } });
+      const stop = new AbortController();
+      t.after(() => stop.abort());
+      const stream = await fetch(`${gateway.url}/v2/realtime/stream?channels=finance.revenue,orders.*`, { signal: stop.signal });
+      stream.body.pipeTo(new WritableStream()).catch(() => {}); // it ends with the test
+      await publish(gateway, "finance.revenue", ...Array(40).fill("x".repeat(100)));
+      await publish(gateway, `orders.${LONG.slice(0, 60)}`, 1);
+      await publish(gateway, "<b>nobody</b>".replace(/[^a-z]/g, "-"), 1);
+      return gateway.console;
+    },
+    async use(page) {
+      await text(page, "#health", "ok");
+      await text(page, "#channels tr", "finance.revenue");
+      await text(page, "#latency-key", "p99 ");
+      await page.waitForFunction(() => /p99 [0-9.]+ ms/.test(document.querySelector("#latency-key").textContent));
+      await text(page, "#tiles", "Streams");
+      assert.equal(await page.evaluate(() => document.querySelectorAll("#channels tr").length), 3);
+      await page.keyboard.press("Tab");
+      await page.keyboard.press("Enter");
+      assert.equal(await page.evaluate(() => document.activeElement.getAttribute("aria-pressed")), "true");
     },
   },
   "page of the finance demo": {

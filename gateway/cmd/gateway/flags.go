@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"os"
 
 	"github.com/spf13/pflag"
@@ -54,6 +55,7 @@ func parse(args []string) (flags, error) {
 	set.StringVar(&f.Config, "config", "", "folder with hot.json and the cold document, or a hot document alone (`path`); none = defaults")
 	set.StringVar(&f.Listen, "listen", "", "`host:port` for clients (default :8080, with --dev 127.0.0.1:8080)")
 	set.StringVar(&f.Admin, "admin", "", "`host:port` for /status, /metrics, /healthz and /readyz (default :9090, with --dev 127.0.0.1:9090)")
+	set.StringVar(&f.Local, "local", "127.0.0.1:6060", "loopback `host:port` of the console, a page for whoever looks after this gateway; empty = none")
 	set.StringVar(&f.TLSCert, "tls-cert", "", "PEM `file` of the certificate that clients are answered with; read again when it changes")
 	set.StringVar(&f.TLSKey, "tls-key", "", "PEM `file` of its key")
 	set.BoolVar(&f.Cluster, "cluster", false, "watch the ConfigMap and review publishers through the API server; needs --config")
@@ -83,6 +85,8 @@ func (f *flags) complete() error {
 		return errors.New("--transport is auto or generic")
 	case (f.TLSCert == "") != (f.TLSKey == ""):
 		return errors.New("--tls-cert and --tls-key go together")
+	case f.Local != "" && !loopback(f.Local):
+		return errors.New("--local must be an address such as 127.0.0.1:6060: the console shows channels and asks for no password")
 	case f.check && f.Config == "":
 		return errors.New("--check needs --config")
 	}
@@ -94,6 +98,13 @@ func (f *flags) complete() error {
 		f.Admin = "127.0.0.1:9090"
 	}
 	return nil
+}
+
+// loopback tells whether nobody but this machine, or this pod, reaches an
+// address.
+func loopback(hostPort string) bool {
+	address, err := netip.ParseAddrPort(hostPort)
+	return err == nil && address.Addr().IsLoopback()
 }
 
 // podName is the pod's name, or the machine's.

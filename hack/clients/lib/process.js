@@ -52,7 +52,7 @@ class Program {
  * gateway brings it back on the same port.
  */
 export async function startGateway(t, { hot, cold, listen = "127.0.0.1:0" } = {}) {
-  const args = ["--listen", listen, "--admin", "127.0.0.1:0"];
+  const args = ["--listen", listen, "--admin", "127.0.0.1:0", "--local", "127.0.0.1:0"];
   if (hot || cold) {
     const folder = await mkdtemp(join(tmpdir(), "clients-"));
     t.after(() => rm(folder, { recursive: true }));
@@ -64,7 +64,9 @@ export async function startGateway(t, { hot, cold, listen = "127.0.0.1:0" } = {}
     args.push("--dev");
   }
   const program = new Program(t, "gateway", args);
-  program.listen = JSON.parse(await program.line('"gateway serves"')).listen;
+  const serves = JSON.parse(await program.line('"gateway serves"'));
+  program.listen = serves.listen;
+  program.console = `http://${serves.console}`;
   program.url = `http://${program.listen}`;
   return program;
 }
