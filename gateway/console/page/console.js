@@ -10,7 +10,7 @@ const make = (name, text, attributes = {}) => {
 
 const whole = new Intl.NumberFormat("en"), short = new Intl.NumberFormat("en", { notation: "compact", maximumFractionDigits: 1 })
 const count = (n) => (n < 100_000 ? whole : short).format(n)
-const rate = (n) => (n < 10 ? n.toFixed(1) : count(Math.round(n)))
+const rate = (n) => (n > 0 && n < 1 ? n.toFixed(2) : n < 10 ? n.toFixed(1) : count(Math.round(n)))
 const bytes = (n) => {
   for (const unit of ["B", "KiB", "MiB", "GiB"]) {
     if (n < 1024 || unit === "GiB") return `${n < 10 && unit !== "B" ? n.toFixed(1) : Math.round(n)} ${unit}`
