@@ -47,6 +47,8 @@ func bounds() []bound {
 		with(ttl, fields{"replay.mode": "Disabled"}, nil),
 		with(between("replay.maxBytes", int64(1<<20-1), "1Mi", "16Gi", int64(16<<30+1)), nil, limit),
 		number("connections.maxPerPod", 1, 200000),
+		number("connections.maxPerSubject", 1, 10000),
+		number("connections.maxPerTenant", 1, 200000),
 		number("connections.maxPerAddress", 1, 100000),
 		with(number("connections.maxSubscriptions", 1, 1000), fields{"connections.maxPatterns": int64(1)}, nil),
 		with(number("connections.maxPatterns", 0, 1000), nil, fields{"connections.maxSubscriptions": int64(1000)}),

@@ -43,7 +43,7 @@ func TestAnEmptySpecIsStoredWithEveryDefault(t *testing.T) {
 		"queue":    map[string]any{"maxEvents": int64(10000), "maxBytes": "8Mi", "maxLag": "30s", "slowConsumerPolicy": "DropWithGap"},
 		"replay":   map[string]any{"mode": "Enabled", "ttl": "5m", "maxBytes": "256Mi"},
 		"connections": map[string]any{
-			"maxPerPod": int64(10000), "maxSubscriptions": int64(100), "maxPatterns": int64(32),
+			"maxPerPod": int64(10000), "maxPerSubject": int64(10), "maxSubscriptions": int64(100), "maxPatterns": int64(32),
 			"heartbeat": "15s", "writeTimeout": "30s", "maxAge": "2h", "longPollTimeout": "25s", "retry": "3s", "retryJitterPercent": int64(50),
 		},
 		"limits": map[string]any{"maxEventBytes": "64Ki", "publish": map[string]any{"perPublisherEventsPerSecond": int64(200), "burst": int64(1000), "perTenantEventsPerSecond": int64(5000)}, "delivery": map[string]any{"eventsPerSecond": int64(2000), "bytesPerSecond": "4Mi"}, "connect": map[string]any{"perSecond": int64(2000), "burst": int64(10000)}},

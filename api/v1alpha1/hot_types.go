@@ -131,9 +131,30 @@ type Connections struct {
 	// +optional
 	MaxPerPod int32 `json:"maxPerPod,omitempty"`
 
+	// maxPerSubject is the number of streams that one reader with a name may
+	// hold on one pod; anonymous readers have no name and no such limit. A
+	// token may set a lower one for its subject. Default 10; 1 to 10000.
+	// Effect: hot; lowering it closes nothing, it refuses new streams.
+	// +streamgateway:class=hot
+	// +kubebuilder:default=10
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=10000
+	// +optional
+	MaxPerSubject int32 `json:"maxPerSubject,omitempty"`
+
+	// maxPerTenant is the number of streams that the readers of one tenant may
+	// hold together on one pod, 1 to 200000. Absent: only maxPerPod counts.
+	// Effect: hot; lowering it closes nothing, it refuses new streams.
+	// +streamgateway:class=hot
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=200000
+	// +optional
+	MaxPerTenant int32 `json:"maxPerTenant,omitempty"`
+
 	// maxPerAddress is the number of streams that one client address may hold
 	// on one pod, 1 to 100000. Absent: not limited, since behind a proxy or
-	// address translation all clients share one address. Effect: hot.
+	// address translation all clients share one address: set
+	// listener.trustedProxies first. Effect: hot.
 	// +streamgateway:class=hot
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=100000

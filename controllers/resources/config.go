@@ -60,7 +60,9 @@ func Hot(spec *v1alpha1.StreamGatewaySpec) (config.Hot, error) {
 func connections(c *v1alpha1.Connections, d *durations) config.Connections {
 	return config.Connections{
 		MaxPerPod:          int(c.MaxPerPod),
+		MaxPerSubject:      int(c.MaxPerSubject),
 		MaxPerAddress:      int(c.MaxPerAddress),
+		MaxPerTenant:       int(c.MaxPerTenant),
 		MaxSubscriptions:   int(c.MaxSubscriptions),
 		MaxPatterns:        number(c.MaxPatterns),
 		Heartbeat:          d.parse("connections.heartbeat", c.Heartbeat),

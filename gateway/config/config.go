@@ -93,7 +93,7 @@ func Default() (Cold, Hot) {
 		Queue:    Queue{MaxEvents: 10000, MaxBytes: 8 << 20, MaxLag: 30 * time.Second, SlowConsumerPolicy: PolicyDropWithGap},
 		Replay:   Replay{Mode: Enabled, TTL: 5 * time.Minute, MaxBytes: 256 << 20},
 		Connections: Connections{
-			MaxPerPod: 10000, MaxSubscriptions: 100, MaxPatterns: 32,
+			MaxPerPod: 10000, MaxPerSubject: 10, MaxSubscriptions: 100, MaxPatterns: 32,
 			Heartbeat: 15 * time.Second, WriteTimeout: 30 * time.Second, MaxAge: 2 * time.Hour,
 			LongPollTimeout: 25 * time.Second, Retry: 3 * time.Second, RetryJitterPercent: 50,
 		},

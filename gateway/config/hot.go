@@ -60,7 +60,9 @@ type Replay struct {
 // Connections bounds and paces the streams of one pod.
 type Connections struct {
 	MaxPerPod          int           `json:"maxPerPod"`
+	MaxPerSubject      int           `json:"maxPerSubject"` // of one reader with a name; 0 = not limited
 	MaxPerAddress      int           `json:"maxPerAddress"` // 0 = not limited
+	MaxPerTenant       int           `json:"maxPerTenant"`  // 0 = not limited
 	MaxSubscriptions   int           `json:"maxSubscriptions"`
 	MaxPatterns        int           `json:"maxPatterns"`
 	Heartbeat          time.Duration `json:"heartbeat"`

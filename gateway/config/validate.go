@@ -158,6 +158,8 @@ func (c *check) replay(path string, r Replay) {
 
 func (c *check) connections(path string, n Connections) {
 	within(c, path+"maxPerPod", n.MaxPerPod, 1, maxConnections, "streams of one pod")
+	within(c, path+"maxPerSubject", n.MaxPerSubject, 0, maxConnections, "streams of one reader with a name; 10 is the default, 0 does not limit")
+	within(c, path+"maxPerTenant", n.MaxPerTenant, 0, maxConnections, "0 does not limit by tenant")
 	within(c, path+"maxPerAddress", n.MaxPerAddress, 0, maxConnections, "0 does not limit by address")
 	within(c, path+"maxSubscriptions", n.MaxSubscriptions, 1, maxSubscriptions, "channels and patterns of one stream")
 	within(c, path+"maxPatterns", n.MaxPatterns, 0, n.MaxSubscriptions, "at most connections.maxSubscriptions; 0 refuses patterns")
@@ -173,7 +175,7 @@ func (c *check) limits(path string, l Limits) {
 	within(c, path+"maxEventBytes", l.MaxEventBytes, 1, maxEventBytes, "bytes of one event's data; 65536 is the default")
 	within(c, path+"publish.perPublisherEventsPerSecond", l.Publish.PerPublisherEventsPerSecond, 0, 100_000_000, "events of one publisher; 200 is the default, 0 does not limit")
 	within(c, path+"publish.burst", l.Publish.Burst, 1, 100_000_000, "events of one publisher at once; 1000 is the default")
-	within(c, path+"publish.perTenantEventsPerSecond", l.Publish.PerTenantEventsPerSecond, 0, 100_000_000, "events of all publishers; 5000 is the default, 0 does not limit")
+	within(c, path+"publish.perTenantEventsPerSecond", l.Publish.PerTenantEventsPerSecond, 0, 100_000_000, "events of all publishers of a tenant; 5000 is the default, 0 does not limit")
 	within(c, path+"delivery.eventsPerSecond", l.Delivery.EventsPerSecond, 0, 100_000_000, "events of one stream; 2000 is the default, 0 does not limit")
 	within(c, path+"delivery.bytesPerSecond", l.Delivery.BytesPerSecond, 0, maxReplayBytes, "bytes of one stream; 4194304 is the default, 0 does not limit")
 	within(c, path+"connect.perSecond", l.Connect.PerSecond, 1, maxConnections, "new streams; 2000 is the default")

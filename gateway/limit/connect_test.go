@@ -17,7 +17,7 @@ func open(s *Streams, n int) (let int) {
 
 func TestNewStreamsComeInABurstAndThenAtTheirRate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := NewStreams(1_000_000, 0)
+		s := NewStreams(Most{PerPod: 1_000_000, PerAddress: 0})
 		s.TuneConnect(Connect{PerSecond: 100, Burst: 500})
 		if let := open(s, 600); let != 500 {
 			t.Errorf("let in %d of the burst", let)
@@ -45,7 +45,7 @@ func TestNewStreamsComeInABurstAndThenAtTheirRate(t *testing.T) {
 
 func TestAChangeOfTheRateDoesNotFillTheBucket(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := NewStreams(1_000_000, 0)
+		s := NewStreams(Most{PerPod: 1_000_000, PerAddress: 0})
 		s.TuneConnect(Connect{PerSecond: 10, Burst: 100})
 		open(s, 100)
 		s.TuneConnect(Connect{PerSecond: 1000, Burst: 1000})
@@ -62,10 +62,10 @@ func TestAChangeOfTheRateDoesNotFillTheBucket(t *testing.T) {
 
 func TestWhatOtherLimitsRefuseTakesNothingFromTheRate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := NewStreams(1, 0)
+		s := NewStreams(Most{PerPod: 1, PerAddress: 0})
 		s.TuneConnect(Connect{PerSecond: 1, Burst: 3})
 		open(s, 50) // one is let in
-		s.Tune(100, 0)
+		s.Tune(Most{PerPod: 100, PerAddress: 0})
 		if let := open(s, 50); let != 2 {
 			t.Errorf("let in %d", let)
 		}
@@ -73,7 +73,7 @@ func TestWhatOtherLimitsRefuseTakesNothingFromTheRate(t *testing.T) {
 }
 
 func TestPollsAreCountedButNotPaced(t *testing.T) {
-	s := NewStreams(2, 0)
+	s := NewStreams(Most{PerPod: 2, PerAddress: 0})
 	s.TuneConnect(Connect{PerSecond: 1, Burst: 1})
 	for range 2 {
 		if r := s.AcquirePoll(a); r != nil {
@@ -90,7 +90,7 @@ func TestPollsAreCountedButNotPaced(t *testing.T) {
 }
 
 func TestAFullPodLetsNobodyInUntilThereIsMemory(t *testing.T) {
-	s := NewStreams(10, 0)
+	s := NewStreams(Most{PerPod: 10, PerAddress: 0})
 	s.Full(480)
 	if r := s.Acquire(a); r == nil || *r != (Refusal{NameMemory, ScopePod, 480}) {
 		t.Errorf("got %v", r)

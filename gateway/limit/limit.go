@@ -1,6 +1,6 @@
-// Package limit counts what must not grow without bound: streams of a pod and
-// of one client address, how fast new ones come, and how many are being opened
-// at once.
+// Package limit counts what must not grow without bound: streams of a pod, of a
+// tenant, of a subject and of one client address, how fast new ones come, and
+// how many are being opened at once.
 //
 // It decides and counts; it answers no request, keeps no history and closes
 // nothing. Its memory is bounded by the number of open streams. It is called
@@ -16,6 +16,8 @@ import (
 // Scopes of a Refusal.
 const (
 	ScopePod     = "pod"
+	ScopeTenant  = "tenant"
+	ScopeSubject = "subject"
 	ScopeAddress = "address"
 )
 
@@ -31,7 +33,7 @@ const (
 // Refusal says which limit was reached.
 type Refusal struct {
 	Name  string // one of the Name constants
-	Scope string // ScopePod or ScopeAddress
+	Scope string // one of the Scope constants
 	Value int    // in the unit of Name
 }
 
@@ -41,17 +43,31 @@ type Connect struct {
 	Burst     int // streams at once
 }
 
+// Most is how many streams there may be at once on this pod; 0 = not limited,
+// except for PerPod.
+type Most struct{ PerPod, PerTenant, PerSubject, PerAddress int }
+
+// Client is who opens a stream.
+type Client struct {
+	Address netip.Addr
+	Tenant  string
+	Subject string // of the tenant; "" = nobody in particular, who has no limit of a subject
+	// Own is the subject's own limit, where it is below PerSubject; 0 = none.
+	Own int
+}
+
 // Refused counts refusals since the start, by the limit that was reached.
 type Refused struct{ Streams, Rate, Memory uint64 }
 
 // Streams counts open streams. Make one with NewStreams.
 type Streams struct {
-	mu            sync.Mutex
-	maxPerPod     int
-	maxPerAddress int
-	active, peak  int
-	byAddress     map[netip.Prefix]int
-	refused       Refused
+	mu           sync.Mutex
+	most         Most
+	active, peak int
+	byAddress    map[netip.Prefix]int
+	byTenant     map[string]int
+	bySubject    map[subject]int
+	refused      Refused
 
 	connect Connect
 	tokens  float64   // new streams that may come at once
@@ -61,18 +77,21 @@ type Streams struct {
 	fullMegabytes int
 }
 
-// NewStreams makes a counter with these limits in streams; an address limit of
-// 0 does not limit. New streams may come at any rate until TuneConnect.
-func NewStreams(maxPerPod, maxPerAddress int) *Streams {
-	return &Streams{maxPerPod: maxPerPod, maxPerAddress: maxPerAddress, byAddress: map[netip.Prefix]int{}}
+// subject is one of a tenant.
+type subject struct{ tenant, name string }
+
+// NewStreams makes a counter with these limits. New streams may come at any
+// rate until TuneConnect.
+func NewStreams(m Most) *Streams {
+	return &Streams{most: m, byAddress: map[netip.Prefix]int{}, byTenant: map[string]int{}, bySubject: map[subject]int{}}
 }
 
 // Tune takes over new limits for streams that come from now on; lowering one
 // closes nothing.
-func (s *Streams) Tune(maxPerPod, maxPerAddress int) {
+func (s *Streams) Tune(m Most) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.maxPerPod, s.maxPerAddress = maxPerPod, maxPerAddress
+	s.most = m
 }
 
 // TuneConnect takes over the rate of new streams. The bucket is full at first,
@@ -105,29 +124,20 @@ func (s *Streams) Full(megabytes int) {
 }
 
 // Acquire counts a stream of this client, or says why it may not open. Each
-// success needs one Release with the same address. What is refused takes
+// success needs one Release with the same client. What is refused takes
 // nothing from the rate.
-func (s *Streams) Acquire(client netip.Addr) *Refusal { return s.acquire(client, true) }
+func (s *Streams) Acquire(c Client) *Refusal { return s.acquire(c, true) }
 
 // AcquirePoll is Acquire for one answer of a long-poll. A client that polls
 // comes back after every answer, which says nothing about a storm, so polls
 // are counted but not paced.
-func (s *Streams) AcquirePoll(client netip.Addr) *Refusal { return s.acquire(client, false) }
+func (s *Streams) AcquirePoll(c Client) *Refusal { return s.acquire(c, false) }
 
-func (s *Streams) acquire(client netip.Addr, paced bool) *Refusal {
-	of := owner(client)
+func (s *Streams) acquire(c Client, paced bool) *Refusal {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	switch {
-	case s.active >= s.maxPerPod:
-		s.refused.Streams++
-		return &Refusal{NameStreams, ScopePod, s.maxPerPod}
-	case s.fullMegabytes > 0:
-		s.refused.Memory++
-		return &Refusal{NameMemory, ScopePod, s.fullMegabytes}
-	case s.maxPerAddress > 0 && s.byAddress[of] >= s.maxPerAddress:
-		s.refused.Streams++
-		return &Refusal{NameStreams, ScopeAddress, s.maxPerAddress}
+	if over := s.over(c); over != nil {
+		return over
 	}
 	if paced && s.connect.PerSecond > 0 {
 		if s.fill(); s.tokens < 1 {
@@ -136,20 +146,60 @@ func (s *Streams) acquire(client netip.Addr, paced bool) *Refusal {
 		}
 		s.tokens--
 	}
-	s.active++
+	s.count(c, 1)
 	s.peak = max(s.peak, s.active)
-	s.byAddress[of]++
 	return nil
 }
 
+// over tells the first limit that is reached, the widest one first: it is for
+// the client alone to do something about a narrow one. The caller holds mu.
+func (s *Streams) over(c Client) *Refusal {
+	reached := func(most, now int) bool { return most > 0 && now >= most }
+	own := s.most.PerSubject
+	if c.Own > 0 && (own == 0 || c.Own < own) {
+		own = c.Own
+	}
+	var no Refusal
+	switch {
+	case s.active >= s.most.PerPod:
+		no = Refusal{NameStreams, ScopePod, s.most.PerPod}
+	case s.fullMegabytes > 0:
+		s.refused.Memory++
+		return &Refusal{NameMemory, ScopePod, s.fullMegabytes}
+	case reached(s.most.PerTenant, s.byTenant[c.Tenant]):
+		no = Refusal{NameStreams, ScopeTenant, s.most.PerTenant}
+	case c.Subject != "" && reached(own, s.bySubject[subject{c.Tenant, c.Subject}]):
+		no = Refusal{NameStreams, ScopeSubject, own}
+	case reached(s.most.PerAddress, s.byAddress[Owner(c.Address)]):
+		no = Refusal{NameStreams, ScopeAddress, s.most.PerAddress}
+	default:
+		return nil
+	}
+	s.refused.Streams++
+	return &no
+}
+
 // Release ends the count of a stream that Acquire let in.
-func (s *Streams) Release(client netip.Addr) {
-	of := owner(client)
+func (s *Streams) Release(c Client) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.active--
-	if s.byAddress[of]--; s.byAddress[of] <= 0 {
-		delete(s.byAddress, of)
+	s.count(c, -1)
+}
+
+// count adds n streams of a client, and forgets who has none. The caller holds
+// mu.
+func (s *Streams) count(c Client, n int) {
+	s.active += n
+	add(s.byAddress, Owner(c.Address), n)
+	add(s.byTenant, c.Tenant, n)
+	if c.Subject != "" {
+		add(s.bySubject, subject{c.Tenant, c.Subject}, n)
+	}
+}
+
+func add[K comparable](counts map[K]int, k K, n int) {
+	if counts[k] += n; counts[k] <= 0 {
+		delete(counts, k)
 	}
 }
 
@@ -168,9 +218,9 @@ func (s *Streams) Refused() Refused {
 	return s.refused
 }
 
-// owner is what one client can be told apart by: an IPv4 address, or the /64
+// Owner is what one client can be told apart by: an IPv4 address, or the /64
 // that an IPv6 client may pick its addresses from.
-func owner(client netip.Addr) netip.Prefix {
+func Owner(client netip.Addr) netip.Prefix {
 	client = client.Unmap().WithZone("")
 	bits := client.BitLen()
 	if client.Is6() {

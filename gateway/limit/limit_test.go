@@ -7,12 +7,12 @@ import (
 )
 
 var (
-	a = netip.MustParseAddr("192.0.2.1")
-	b = netip.MustParseAddr("192.0.2.2")
+	a = Client{Address: netip.MustParseAddr("192.0.2.1")}
+	b = Client{Address: netip.MustParseAddr("192.0.2.2")}
 )
 
 func TestThePodsLimitIsNamedBeforeTheAddress(t *testing.T) {
-	s := NewStreams(2, 1)
+	s := NewStreams(Most{PerPod: 2, PerAddress: 1})
 	if r := s.Acquire(a); r != nil {
 		t.Fatal(r)
 	}
@@ -35,13 +35,13 @@ func TestThePodsLimitIsNamedBeforeTheAddress(t *testing.T) {
 }
 
 func TestLoweringALimitClosesNothingAndRefusesUntilThereIsRoom(t *testing.T) {
-	s := NewStreams(10, 0)
+	s := NewStreams(Most{PerPod: 10, PerAddress: 0})
 	for range 3 {
 		if r := s.Acquire(a); r != nil {
 			t.Fatal(r)
 		}
 	}
-	s.Tune(1, 1)
+	s.Tune(Most{PerPod: 1, PerAddress: 1})
 	if active, _, _ := s.Counts(); active != 3 {
 		t.Errorf("%d streams left", active)
 	}
@@ -58,36 +58,36 @@ func TestLoweringALimitClosesNothingAndRefusesUntilThereIsRoom(t *testing.T) {
 }
 
 func TestAddressesCountedBeforeALimitWasSetStillCount(t *testing.T) {
-	s := NewStreams(10, 0)
+	s := NewStreams(Most{PerPod: 10, PerAddress: 0})
 	_ = s.Acquire(a)
-	s.Tune(10, 1)
+	s.Tune(Most{PerPod: 10, PerAddress: 1})
 	if r := s.Acquire(a); r == nil {
 		t.Error("the stream from before does not count")
 	}
 }
 
 func TestAnIPv6ClientIsItsSubnetAndAMappedOneItsIPv4Address(t *testing.T) {
-	s := NewStreams(10, 1)
-	_ = s.Acquire(netip.MustParseAddr("2001:db8::1"))
-	if r := s.Acquire(netip.MustParseAddr("2001:db8::2")); r == nil {
+	s := NewStreams(Most{PerPod: 10, PerAddress: 1})
+	_ = s.Acquire(Client{Address: netip.MustParseAddr("2001:db8::1")})
+	if r := s.Acquire(Client{Address: netip.MustParseAddr("2001:db8::2")}); r == nil {
 		t.Error("a neighbour in the /64 counts apart")
 	}
-	if r := s.Acquire(netip.MustParseAddr("2001:db8:0:1::1")); r != nil {
+	if r := s.Acquire(Client{Address: netip.MustParseAddr("2001:db8:0:1::1")}); r != nil {
 		t.Errorf("another /64: %v", r)
 	}
 	_ = s.Acquire(a)
-	if r := s.Acquire(netip.MustParseAddr("::ffff:192.0.2.1")); r == nil {
+	if r := s.Acquire(Client{Address: netip.MustParseAddr("::ffff:192.0.2.1")}); r == nil {
 		t.Error("the mapped form counts apart")
 	}
 }
 
 func TestMemoryIsBoundedByOpenStreams(t *testing.T) {
-	s := NewStreams(1000, 0)
+	s := NewStreams(Most{PerPod: 1000, PerAddress: 0})
 	var wg sync.WaitGroup
 	for g := range 8 {
 		wg.Go(func() {
 			for i := range 500 {
-				client := netip.AddrFrom4([4]byte{10, byte(g), byte(i >> 8), byte(i)})
+				client := Client{Address: netip.AddrFrom4([4]byte{10, byte(g), byte(i >> 8), byte(i)}), Tenant: string(rune(g)), Subject: string(rune(i))}
 				if s.Acquire(client) == nil {
 					s.Release(client)
 				}
@@ -95,7 +95,7 @@ func TestMemoryIsBoundedByOpenStreams(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	if active, _, _ := s.Counts(); active != 0 || len(s.byAddress) != 0 {
+	if active, _, _ := s.Counts(); active != 0 || len(s.byAddress)+len(s.byTenant)+len(s.bySubject) != 0 {
 		t.Errorf("%d streams, %d addresses remembered", active, len(s.byAddress))
 	}
 }

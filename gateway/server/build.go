@@ -124,7 +124,7 @@ func (s *Server) makeRooms(hot config.Hot, api *cluster.Cluster) {
 	}
 	s.publisher = auth.New(reviewer, auth.Publishers(hot.Auth.Publishers))
 	s.subscriber = auth.NewSubscriber(auth.Subscribers(hot.Auth.Subscribers))
-	s.streams = limit.NewStreams(hot.Connections.MaxPerPod, hot.Connections.MaxPerAddress)
+	s.streams = limit.NewStreams(mostOf(hot.Connections))
 	s.gate = limit.NewGate(handshakesPerCore * runtime.GOMAXPROCS(0))
 	s.streams.TuneConnect(limit.Connect(hot.Limits.Connect))
 	s.guard = &guard{s.events, breaker.New(breaker.Settings(hot.CircuitBreaker), mathrand.Float64)}
@@ -161,7 +161,7 @@ func (s *Server) take(serial int64, r config.Revision, standBy bool) {
 	s.publisher.Tune(auth.Publishers(hot.Auth.Publishers))
 	s.subscriber.Tune(auth.Subscribers(hot.Auth.Subscribers))
 	s.engine.Rights(s.subscriber.MayRead) // after the rules: what is opened in between is judged by them
-	s.streams.Tune(hot.Connections.MaxPerPod, hot.Connections.MaxPerAddress)
+	s.streams.Tune(mostOf(hot.Connections))
 	s.streams.TuneConnect(limit.Connect(hot.Limits.Connect))
 	s.guard.breaker.Tune(breaker.Settings(hot.CircuitBreaker))
 	s.publish.Tune(hot.Limits.MaxEventBytes, transport.PublishLimits(hot.Limits.Publish))
@@ -172,6 +172,11 @@ func (s *Server) take(serial int64, r config.Revision, standBy bool) {
 	if flags != s.flags.Load() {
 		s.setFlags(flags)
 	}
+}
+
+// mostOf is how many streams there may be at once.
+func mostOf(c config.Connections) limit.Most {
+	return limit.Most{PerPod: c.MaxPerPod, PerTenant: c.MaxPerTenant, PerSubject: c.MaxPerSubject, PerAddress: c.MaxPerAddress}
 }
 
 func (s *Server) setFlags(flags *flagSet) {

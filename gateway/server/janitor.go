@@ -36,6 +36,7 @@ func (s *Server) janitor(ctx context.Context) {
 		s.publish.Sweep()
 		s.sessions.Sweep()
 		s.beacon.Sweep()
+		s.doors.Sweep()
 		s.browsers.sweep(beaconSpacing(s.flags.Load()))
 		s.histograms.cleanup.Observe(time.Since(began).Seconds())
 		s.weigh()

@@ -67,7 +67,7 @@ func TestAFullGatewayRefusesNewStreamsAndSaysSo(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer s.engine.Close()
-	client := netip.MustParseAddr("192.0.2.1")
+	client := limit.Client{Address: netip.MustParseAddr("192.0.2.1")}
 	s.memory.budget = 1 // as in a container that is far too small
 	s.weigh()
 	if health := s.metrics().Health; health.Status != "degraded" || !slices.Equal(health.Reasons, []string{"memory"}) {

@@ -152,6 +152,7 @@ func (w writer) browsers(s *Server) {
 	w.counter("sg_client_reports_total", "Reports of pages.", told.reports)
 	w.counter("sg_client_buffering_reports_total", "Reports of pages behind a proxy that holds streams back.", told.buffering)
 	w.counter(limited, limitedHelp, s.beacon.Dropped(), "limit", "beacon")
+	w.counter(limited, limitedHelp, s.doors.RateLimited(), "limit", "time")
 }
 
 func (w writer) circuit(stats breaker.Stats) {

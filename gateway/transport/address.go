@@ -31,6 +31,13 @@ func clientAddress(r *http.Request) netip.Addr {
 	return addressOf(r, nil)
 }
 
+// addressTold says that clientAddress tells clients apart. Where no proxy is
+// trusted, many clients may share the address of one that nobody spoke of.
+func addressTold(r *http.Request) bool {
+	q, ok := r.Context().Value(requestKey{}).(*request)
+	return ok && q.told
+}
+
 // addressOf is where a request comes from: its peer, or, as long as that is
 // a trusted proxy, who the proxy says it forwards for. X-Forwarded-For is read
 // from its right end, where the nearest proxy writes; what a client wrote there

@@ -39,9 +39,8 @@ func NewBeacon(take func(BrowserReport)) *Beacon {
 	return &Beacon{take: take, rates: limit.NewBuckets()}
 }
 
-// beaconRate is of one address, podBeaconRate of all.
-func beaconRate() limit.Rate    { return limit.Rate{PerSecond: 5, Burst: 50} }
-func podBeaconRate() limit.Rate { return limit.Rate{PerSecond: 500, Burst: 500} }
+// beaconRate is of one address, where addresses tell clients apart.
+func beaconRate() limit.Rate { return limit.Rate{PerSecond: 5, Burst: 50} }
 
 // Dropped counts reports that came too fast, since the start.
 func (b *Beacon) Dropped() uint64 { return b.rates.Refused() }
@@ -53,11 +52,14 @@ func (b *Beacon) Sweep() { b.rates.Sweep() }
 // ServeHTTP takes one report.
 func (b *Beacon) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	defer w.WriteHeader(http.StatusNoContent)
-	address := clientAddress(r).String()
-	if b.rates.Take(address, 1, beaconRate()) > 0 {
-		return
+	address := ""
+	if addressTold(r) {
+		address = limit.Owner(clientAddress(r)).String()
+		if b.rates.Take(address, 1, beaconRate()) > 0 {
+			return
+		}
 	}
-	if b.rates.Take("", 1, podBeaconRate()) > 0 {
+	if b.rates.Take("", 1, podRate()) > 0 {
 		b.rates.Give(address, 1)
 		return
 	}

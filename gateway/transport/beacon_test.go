@@ -1,6 +1,7 @@
 package transport
 
 import (
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -11,7 +12,7 @@ import (
 )
 
 // beaconOf answers one report and tells what was taken.
-func beaconOf(t *testing.T, b *Beacon, body, address string) {
+func beaconOf(t *testing.T, b http.Handler, body, address string) {
 	t.Helper()
 	r := httptest.NewRequest("POST", Base+"/beacon", strings.NewReader(body))
 	r.RemoteAddr = address
@@ -61,19 +62,21 @@ func TestReportsThatComeTooFastAreDropped(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		taken := 0
 		b := NewBeacon(func(BrowserReport) { taken++ })
+		trusting := Routes{Beacon: b, Doors: NewDoors(Listener{TrustedProxies: []string{"10.0.0.0/8"}}),
+			History: NewHistory(nil, everybody()), Sessions: NewSessions(nil, everybody()), Log: slog.New(slog.DiscardHandler)}.Handler()
 		for range 100 {
-			beaconOf(t, b, `{}`, "192.0.2.1:5")
+			beaconOf(t, trusting, `{}`, "192.0.2.1:5")
 		}
 		if taken != beaconRate().Burst || b.Dropped() != 50 {
 			t.Errorf("took %d of 100 from one address, dropped %d", taken, b.Dropped())
 		}
-		beaconOf(t, b, `{}`, "192.0.2.2:5")
+		beaconOf(t, trusting, `{}`, "192.0.2.2:5")
 		if taken != beaconRate().Burst+1 {
 			t.Error("another address is held back, too")
 		}
 		time.Sleep(time.Second)
 		for range 10 {
-			beaconOf(t, b, `{}`, "192.0.2.1:5")
+			beaconOf(t, trusting, `{}`, "192.0.2.1:5")
 		}
 		if taken != beaconRate().Burst+1+beaconRate().PerSecond {
 			t.Errorf("took %d in all after a second", taken)

@@ -4,6 +4,8 @@ import (
 	"net/http"
 	"net/netip"
 	"sync/atomic"
+
+	"github.com/streamgateway/streamgateway/gateway/limit"
 )
 
 // Listener says which pages and which proxies are believed. Hot: it acts on the
@@ -22,6 +24,7 @@ type Listener struct {
 type Doors struct {
 	rules  atomic.Pointer[doorRules]
 	denied atomic.Uint64
+	asked  *limit.Buckets // of the time, by address
 }
 
 type doorRules struct {
@@ -31,7 +34,7 @@ type doorRules struct {
 
 // NewDoors makes doors with these rules.
 func NewDoors(l Listener) *Doors {
-	d := &Doors{}
+	d := &Doors{asked: limit.NewBuckets()}
 	d.Tune(l)
 	return d
 }
@@ -51,7 +54,7 @@ func (d *Doors) guard(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		rules := d.rules.Load()
 		if q, ok := r.Context().Value(requestKey{}).(*request); ok {
-			q.client = addressOf(r, rules.proxies)
+			q.client, q.told = addressOf(r, rules.proxies), len(rules.proxies) > 0
 		}
 		h := w.Header()
 		// A shared cache must not give one origin's answer to another.

@@ -9,8 +9,7 @@ import (
 )
 
 // PublishLimits bounds how fast events come. Those of publishers without a name
-// are not counted: a gateway that lets them in is run alone. All publishers are
-// of one tenant. Hot: it acts on the next request.
+// are not counted: a gateway that lets them in is run alone. Hot: it acts on the next request.
 type PublishLimits struct {
 	PerPublisherEventsPerSecond int // events of one publisher; 0 = not limited
 	Burst                       int // events of one publisher at once
@@ -41,12 +40,13 @@ func (p *Publish) pace(w http.ResponseWriter, r *http.Request, who *auth.Princip
 		return true
 	}
 	l := p.limits.Load()
-	if wait := p.rates.Take(ofPublisher+who.Subject, events, l.publisher()); wait > 0 {
+	publisher, tenant := ofPublisher+who.Tenant+"\x00"+who.Subject, ofTenant+who.Tenant
+	if wait := p.rates.Take(publisher, events, l.publisher()); wait > 0 {
 		p.tooFast(w, r, wait, int64(l.PerPublisherEventsPerSecond), "publisher")
 		return false
 	}
-	if wait := p.rates.Take(ofTenant, events, l.tenant()); wait > 0 {
-		p.rates.Give(ofPublisher+who.Subject, events)
+	if wait := p.rates.Take(tenant, events, l.tenant()); wait > 0 {
+		p.rates.Give(publisher, events)
 		p.tooFast(w, r, wait, int64(l.PerTenantEventsPerSecond), "tenant")
 		return false
 	}

@@ -15,6 +15,7 @@ type requestKey struct{}
 type request struct {
 	id     string
 	client netip.Addr // see clientAddress
+	told   bool       // see addressTold
 	// status, problem and limit are those of the refusal; 0 and "" = it was
 	// not refused.
 	status         int

@@ -6,7 +6,6 @@ import (
 	"net/http"
 	"slices"
 	"strings"
-	"time"
 )
 
 // Routes are the handlers of one gateway. Each knows its own methods' rights.
@@ -29,6 +28,9 @@ type Routes struct {
 // Handler puts the routes together. Everything that has no route gets a
 // problem answer; every answer's request has an id.
 func (r Routes) Handler() http.Handler {
+	if r.Doors == nil {
+		r.Doors = NewDoors(Listener{})
+	}
 	mux := http.NewServeMux()
 	mux.Handle(Base+"/stream", methods{http.MethodGet: r.Stream, http.MethodPost: r.Stream})
 	mux.Handle(Base+"/events", methods{http.MethodPost: r.Publish})
@@ -41,16 +43,13 @@ func (r Routes) Handler() http.Handler {
 		http.MethodPatch: http.HandlerFunc(r.Sessions.Patch), http.MethodDelete: http.HandlerFunc(r.Sessions.Delete),
 	})
 	mux.Handle(Base+"/beacon", methods{http.MethodPost: r.Beacon})
-	mux.Handle(Base+"/time", withHead(http.HandlerFunc(serveTime)))
+	mux.Handle(Base+"/time", withHead(http.HandlerFunc(r.Doors.serveTime)))
 	mux.Handle(Base+"/metrics", withHead(http.HandlerFunc(r.serveMetrics)))
 	mux.HandleFunc("/", func(w http.ResponseWriter, q *http.Request) {
 		Problem(w, q, http.StatusNotFound, KindNotFound, Detail("endpoints are under "+Base))
 	})
 	if r.Page != nil {
 		mux.Handle("/{$}", withHead(r.Page))
-	}
-	if r.Doors == nil {
-		r.Doors = NewDoors(Listener{})
 	}
 	return withRequest(r.Doors.guard(withRecovery(mux, r.Log)), newRefusals(r.Log))
 }
@@ -75,11 +74,4 @@ func (m methods) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	Problem(w, r, http.StatusMethodNotAllowed, KindMethod, Detail("use "+strings.Join(allow, ", ")))
-}
-
-// serveTime lets a client find the offset of its clock.
-func serveTime(w http.ResponseWriter, _ *http.Request) {
-	writeJSON(w, struct {
-		T int64 `json:"t"` // milliseconds since 1970
-	}{time.Now().UnixMilli()})
 }

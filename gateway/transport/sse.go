@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/streamgateway/streamgateway/gateway/auth"
 	"github.com/streamgateway/streamgateway/gateway/engine"
 	"github.com/streamgateway/streamgateway/gateway/engine/wire"
 	"github.com/streamgateway/streamgateway/gateway/limit"
@@ -60,7 +61,7 @@ func (s *Streams) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	opened := sync.OnceFunc(s.gate.Leave)
 	defer opened()
-	client := clientAddress(r)
+	client := clientOf(r, ask.who)
 	acquire := s.limits.Acquire
 	if ask.poll {
 		acquire = s.limits.AcquirePoll
@@ -71,7 +72,7 @@ func (s *Streams) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	release := func() { s.limits.Release(client) }
 	defer func() { release() }()
-	ask.Identity = engine.Identity{SID: s.newSID(), Owner: owner(ask.who), Client: client.String(), Request: RequestID(r.Context())}
+	ask.Identity = engine.Identity{SID: s.newSID(), Owner: owner(ask.who), Client: client.Address.String(), Request: RequestID(r.Context())}
 	if ask.poll {
 		opened()
 		s.polls.Add(1)
@@ -134,6 +135,11 @@ func (s *Streams) newSID() string {
 	return s.podTag + "." + base64.RawURLEncoding.EncodeToString(random[:])
 }
 
+// clientOf is who opens a stream, as limits tell clients apart.
+func clientOf(r *http.Request, who *auth.Principal) limit.Client {
+	return limit.Client{Address: clientAddress(r), Tenant: who.Tenant, Subject: who.Subject, Own: who.Limits.Connections}
+}
+
 // transient is a refusal that a client should come back after.
 type transient struct {
 	status int
@@ -159,7 +165,7 @@ func limitReached(over *limit.Refusal) transient {
 			detail, Limit(over.Name, int64(over.Value), over.Scope), 0}
 	}
 	return transient{http.StatusTooManyRequests, KindConnectionLimit, wire.EndLimit,
-		"this address has all the streams it may have", Limit(over.Name, int64(over.Value), over.Scope), 0}
+		"this " + over.Scope + " has all the streams it may have", Limit(over.Name, int64(over.Value), over.Scope), 0}
 }
 
 func cannotOpen(err error) transient {

@@ -65,7 +65,7 @@ func newPod(t testing.TB, tune ...func(*engine.Tuning)) *pod {
 	}, tun)
 	stop := sync.OnceFunc(e.Close)
 	t.Cleanup(stop)
-	limits := limit.NewStreams(tun.Connections.MaxPerPod, tun.Connections.MaxPerAddress)
+	limits := limit.NewStreams(limit.Most{PerPod: tun.Connections.MaxPerPod, PerAddress: tun.Connections.MaxPerAddress})
 	rights := everybody()
 	return &pod{rights: rights, Streams: NewStreams(e, rights, limits, limit.NewGate(8), nil, "pod-0", Connections(tun.Connections)), engine: e, limits: limits, stop: stop}
 }
@@ -347,12 +347,12 @@ func TestAStreamThatWaitsTooLongForItsTurnIsToldWhenToComeBack(t *testing.T) {
 
 func acquire(t *testing.T, p *pod, address string) {
 	t.Helper()
-	if over := p.limits.Acquire(mustAddress(address)); over != nil {
+	if over := p.limits.Acquire(limit.Client{Address: mustAddress(address)}); over != nil {
 		t.Fatal(over)
 	}
 }
 
-func release(p *pod, address string) { p.limits.Release(mustAddress(address)) }
+func release(p *pod, address string) { p.limits.Release(limit.Client{Address: mustAddress(address)}) }
 
 func mustAddress(text string) netip.Addr {
 	a, err := netip.ParseAddr(text)

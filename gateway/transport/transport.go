@@ -21,7 +21,9 @@ const Protocol = "2"
 // of those that are open.
 type Connections struct {
 	MaxPerPod          int           // streams
+	MaxPerSubject      int           // streams of one reader with a name; 0 = not limited
 	MaxPerAddress      int           // streams of one client address; 0 = not limited
+	MaxPerTenant       int           // streams of one tenant; 0 = not limited
 	MaxSubscriptions   int           // channels and patterns of one stream
 	MaxPatterns        int           // of which patterns
 	Heartbeat          time.Duration // ±10 % for each connection

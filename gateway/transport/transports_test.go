@@ -21,6 +21,7 @@ import (
 
 	"github.com/streamgateway/streamgateway/gateway/engine"
 	"github.com/streamgateway/streamgateway/gateway/engine/wire"
+	"github.com/streamgateway/streamgateway/gateway/limit"
 )
 
 // dial opens a connection, sends text, and gives what comes back.
@@ -343,7 +344,7 @@ func TestARefusedStreamKeepsNoConnection(t *testing.T) {
 	onBoth(t, func(t *testing.T, transport string) {
 		p := newPod(t)
 		url := p.serve(t, transport)
-		p.limits.Tune(1, 0)
+		p.limits.Tune(limit.Most{PerPod: 1})
 		dial(t, url, getText("channels=a", "1.1")+"\r\n")
 		await(t, "the first stream", func() bool { return p.active() == 1 })
 		_, in := dial(t, url, getText("channels=a", "1.1")+"Accept: text/event-stream\r\n\r\n")

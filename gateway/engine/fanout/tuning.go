@@ -30,7 +30,9 @@ const (
 // opened from then on, and on those that are open from their next heartbeat.
 type Connections struct {
 	MaxPerPod          int           // streams; enforced before a stream gets here
-	MaxPerAddress      int           // streams of one address, 0 = not limited; enforced before a stream gets here
+	MaxPerSubject      int           // the next three are enforced before a stream gets here, too; 0 = not limited
+	MaxPerAddress      int           // streams of one address
+	MaxPerTenant       int           // streams of one tenant
 	MaxSubscriptions   int           // told to clients in sg.open; enforced by the transport
 	MaxPatterns        int           // told to clients in sg.open; enforced by the transport
 	Heartbeat          time.Duration // ±10 % for each connection

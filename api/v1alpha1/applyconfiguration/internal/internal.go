@@ -219,6 +219,13 @@ var schemaYAML = typed.YAMLObject(`types:
       type:
         scalar: numeric
       default: 10000
+    - name: maxPerSubject
+      type:
+        scalar: numeric
+      default: 10
+    - name: maxPerTenant
+      type:
+        scalar: numeric
     - name: maxSubscriptions
       type:
         scalar: numeric

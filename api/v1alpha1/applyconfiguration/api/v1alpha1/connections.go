@@ -16,9 +16,19 @@ type ConnectionsApplyConfiguration struct {
 	// maxPerPod is the number of streams of one pod. Default 10000; 1 to
 	// 200000. Effect: hot; lowering it closes nothing, it refuses new streams.
 	MaxPerPod *int32 `json:"maxPerPod,omitempty"`
+	// maxPerSubject is the number of streams that one reader with a name may
+	// hold on one pod; anonymous readers have no name and no such limit. A
+	// token may set a lower one for its subject. Default 10; 1 to 10000.
+	// Effect: hot; lowering it closes nothing, it refuses new streams.
+	MaxPerSubject *int32 `json:"maxPerSubject,omitempty"`
+	// maxPerTenant is the number of streams that the readers of one tenant may
+	// hold together on one pod, 1 to 200000. Absent: only maxPerPod counts.
+	// Effect: hot; lowering it closes nothing, it refuses new streams.
+	MaxPerTenant *int32 `json:"maxPerTenant,omitempty"`
 	// maxPerAddress is the number of streams that one client address may hold
 	// on one pod, 1 to 100000. Absent: not limited, since behind a proxy or
-	// address translation all clients share one address. Effect: hot.
+	// address translation all clients share one address: set
+	// listener.trustedProxies first. Effect: hot.
 	MaxPerAddress *int32 `json:"maxPerAddress,omitempty"`
 	// maxSubscriptions is the number of channels and patterns of one stream.
 	// Default 100; 1 to 1000. Effect: hot.
@@ -61,6 +71,22 @@ func Connections() *ConnectionsApplyConfiguration {
 // If called multiple times, the MaxPerPod field is set to the value of the last call.
 func (b *ConnectionsApplyConfiguration) WithMaxPerPod(value int32) *ConnectionsApplyConfiguration {
 	b.MaxPerPod = &value
+	return b
+}
+
+// WithMaxPerSubject sets the MaxPerSubject field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the MaxPerSubject field is set to the value of the last call.
+func (b *ConnectionsApplyConfiguration) WithMaxPerSubject(value int32) *ConnectionsApplyConfiguration {
+	b.MaxPerSubject = &value
+	return b
+}
+
+// WithMaxPerTenant sets the MaxPerTenant field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the MaxPerTenant field is set to the value of the last call.
+func (b *ConnectionsApplyConfiguration) WithMaxPerTenant(value int32) *ConnectionsApplyConfiguration {
+	b.MaxPerTenant = &value
 	return b
 }
 
