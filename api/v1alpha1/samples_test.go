@@ -118,8 +118,12 @@ func TestStatusIsASubresourceAndScaleFollowsReplicas(t *testing.T) {
 			t.Error(err)
 		}
 	}()
-	if status, ok := u.Object["status"]; ok {
-		t.Errorf("a user wrote status: %v", status)
+	if url, ok, _ := unstructured.NestedString(u.Object, "status", "url"); ok {
+		t.Errorf("a user wrote status: %v", url)
+	}
+	conditions, _, _ := unstructured.NestedSlice(u.Object, "status", "conditions")
+	if len(conditions) != 2 || conditions[0].(map[string]any)["message"] != "waiting for the operator" {
+		t.Errorf("before anybody has looked, the conditions are %v", conditions)
 	}
 	scale := &unstructured.Unstructured{}
 	scale.SetAPIVersion("autoscaling/v1")

@@ -44,7 +44,9 @@ type StreamGateway struct {
 	Spec StreamGatewaySpec `json:"spec"`
 
 	// status is what the gateway is, as the operator last saw it. Written by
-	// the operator alone.
+	// the operator alone; until it has looked, the conditions say that it is
+	// waited for.
+	// +kubebuilder:default={conditions: {{type: "Ready", status: "Unknown", reason: "Pending", message: "waiting for the operator", lastTransitionTime: "1970-01-01T00:00:00Z"}, {type: "Reconciling", status: "True", reason: "NewRevision", message: "waiting for the operator", lastTransitionTime: "1970-01-01T00:00:00Z"}}}
 	// +optional
 	Status StreamGatewayStatus `json:"status,omitzero"`
 }

@@ -769,6 +769,18 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: status
       type:
         namedType: com.github.streamgateway.streamgateway.api.v1alpha1.StreamGatewayStatus
+      default:
+        conditions:
+        - lastTransitionTime: "1970-01-01T00:00:00Z"
+          message: waiting for the operator
+          reason: Pending
+          status: Unknown
+          type: Ready
+        - lastTransitionTime: "1970-01-01T00:00:00Z"
+          message: waiting for the operator
+          reason: NewRevision
+          status: "True"
+          type: Reconciling
 - name: com.github.streamgateway.streamgateway.api.v1alpha1.StreamGatewaySpec
   map:
     fields:

@@ -28,7 +28,8 @@ type StreamGatewayApplyConfiguration struct {
 	// has a default or may be left out.
 	Spec *StreamGatewaySpecApplyConfiguration `json:"spec,omitempty"`
 	// status is what the gateway is, as the operator last saw it. Written by
-	// the operator alone.
+	// the operator alone; until it has looked, the conditions say that it is
+	// waited for.
 	Status *StreamGatewayStatusApplyConfiguration `json:"status,omitempty"`
 }
 
