@@ -8,7 +8,7 @@ const here = import.meta.dirname ?? new URL(".", import.meta.url).pathname;
 
 /** Budgets are of the first entry, without what it leaves to the page, in bytes. */
 export const packages = [
-  { folder: "core", entries: ["index"], external: [], budget: 7 * 1024 },
+  { folder: "core", entries: ["index"], external: [], budget: 12 * 1024 },
   { folder: "react", entries: ["index"], external: ["react", "@streamgateway/client"], budget: 2 * 1024 },
 ];
 

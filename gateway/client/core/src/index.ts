@@ -1,2 +1,4 @@
 export type * from "./types";
-export { createParser, type Frame, type Parser, type ParserEvents } from "./parse";
+export { createClient } from "./client";
+export { RealtimeError } from "./http";
+export type { Env, Wire } from "./env";

@@ -67,6 +67,8 @@ export interface IterateOptions extends SubscribeOptions {
 
 export interface Subscription {
   readonly channels: readonly string[];
+  /** Resolves when the gateway reads these channels for this page: what is published from then on arrives. */
+  ready(): Promise<void>;
   unsubscribe(): void;
 }
 

@@ -1,0 +1,63 @@
+// What the client needs from where it runs. Tests pass their own clock, network
+// and chance; pages get what the browser has.
+
+/** A broadcast channel, as far as the client uses one. */
+export interface Wire {
+  post(message: unknown): void;
+  listen(heard: (message: any) => void): void;
+  close(): void;
+}
+
+export interface Env {
+  fetch(url: string, init: RequestInit): Promise<Response>;
+  /** Milliseconds of the wall clock. */
+  now(): number;
+  /** Runs once, later; returns the way to prevent it. */
+  after(milliseconds: number, run: () => void): () => void;
+  /** 0 ≤ x < 1. */
+  random(): number;
+  online(): boolean;
+  visible(): boolean;
+  /** `online`, `offline`, `visibilitychange`, `pagehide`, `pageshow`; returns the way to end it. */
+  on(event: string, run: () => void): () => void;
+  /** Text kept for this tab; both throw where the browser blocks it. */
+  load(key: string): string | null;
+  save(key: string, value: string): void;
+  beacon(url: string, body: string): void;
+  /** Null where tabs cannot share a connection. */
+  readonly locks: LockManager | null;
+  wire(name: string): Wire;
+}
+
+/** The environment of a page or a worker. On a server nothing of it is touched before a subscription. */
+export function browser(): Env {
+  const g = globalThis as any;
+  return {
+    fetch: (url, init) => fetch(url, init),
+    now: () => Date.now(),
+    after(milliseconds, run) {
+      const timer = setTimeout(run, milliseconds);
+      return () => clearTimeout(timer);
+    },
+    random: () => Math.random(),
+    online: () => g.navigator?.onLine !== false,
+    visible: () => g.document?.visibilityState !== "hidden",
+    on(event, run) {
+      const target = event === "visibilitychange" ? g.document : g;
+      target?.addEventListener?.(event, run);
+      return () => target?.removeEventListener?.(event, run);
+    },
+    load: (key) => g.sessionStorage.getItem(key),
+    save: (key, value) => g.sessionStorage.setItem(key, value),
+    beacon: (url, body) => void g.navigator?.sendBeacon?.(url, body),
+    locks: (g.BroadcastChannel && g.navigator?.locks) || null,
+    wire(name) {
+      const channel = new BroadcastChannel(name);
+      return {
+        post: (message) => channel.postMessage(message),
+        listen: (heard) => (channel.onmessage = (event) => heard(event.data)),
+        close: () => channel.close(),
+      };
+    },
+  };
+}
