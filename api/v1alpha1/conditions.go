@@ -7,6 +7,8 @@ const (
 	ConditionReady = "Ready"
 	// ConditionAccepted: spec is one that the operator can act on.
 	ConditionAccepted = "Accepted"
+	// ConditionResolvedRefs: what spec refers to is there and can be used.
+	ConditionResolvedRefs = "ResolvedRefs"
 	// ConditionProgrammed: the objects exist and every ready pod runs the
 	// wanted config and template.
 	ConditionProgrammed = "Programmed"
@@ -43,18 +45,28 @@ const (
 
 // Reasons of Ready.
 const (
-	ReasonReady         = "Ready"
-	ReasonNotAccepted   = "NotAccepted"
-	ReasonNotProgrammed = "NotProgrammed"
-	ReasonUnavailable   = "Unavailable"
-	ReasonUnhealthy     = "Unhealthy"
-	ReasonDeleting      = "Deleting"
-	ReasonRollingOut    = "RollingOut"
+	ReasonReady           = "Ready"
+	ReasonNotAccepted     = "NotAccepted"
+	ReasonRefsNotResolved = "RefsNotResolved"
+	ReasonNotProgrammed   = "NotProgrammed"
+	ReasonUnavailable     = "Unavailable"
+	ReasonUnhealthy       = "Unhealthy"
+	ReasonDeleting        = "Deleting"
+	ReasonRollingOut      = "RollingOut"
 )
 
 // Reasons of Accepted.
 const (
 	ReasonAccepted = "Accepted"
+)
+
+// Reasons of ResolvedRefs.
+const (
+	ReasonResolvedRefs = "ResolvedRefs"
+	// ReasonSecretNotFound: a pod does not find a Secret.
+	ReasonSecretNotFound = "SecretNotFound"
+	// ReasonInvalidCertificate: a pod cannot use the certificate of a Secret.
+	ReasonInvalidCertificate = "InvalidCertificate"
 )
 
 // Reasons of Programmed.
@@ -107,13 +119,15 @@ const (
 // Reasons of Reconciling.
 const (
 	ReasonNewRevision = "NewRevision"
-	ReasonPushing     = "Pushing"
-	ReasonStepping    = "Stepping"
-	ReasonPromoting   = "Promoting"
-	ReasonScaling     = "Scaling"
-	ReasonRetrying    = "Retrying"
-	ReasonDraining    = "Draining"
-	ReasonUpToDate    = "UpToDate"
+	// ReasonResolvingRefs: pods wait for something that spec refers to.
+	ReasonResolvingRefs = "ResolvingRefs"
+	ReasonPushing       = "Pushing"
+	ReasonStepping      = "Stepping"
+	ReasonPromoting     = "Promoting"
+	ReasonScaling       = "Scaling"
+	ReasonRetrying      = "Retrying"
+	ReasonDraining      = "Draining"
+	ReasonUpToDate      = "UpToDate"
 )
 
 // Reasons of Stalled.

@@ -82,6 +82,19 @@ func TestAFeatureIsEnabledByDefault(t *testing.T) {
 	}
 }
 
+func TestTLSBeginsByDefaultWithTheVersionOfTheGateway(t *testing.T) {
+	u := gateway(t, "prices", fields{"listener.tls": map[string]any{"secretName": "prices-tls"}})
+	if err := try(t, u); err != nil {
+		t.Fatal(err)
+	}
+	listener := u.Object["spec"].(map[string]any)["listener"].(map[string]any)
+	_, hot := config.Default()
+	want := map[string]any{"secretName": "prices-tls", "minVersion": hot.Listener.TLS.MinVersion}
+	if diff := cmp.Diff(want, listener["tls"]); diff != "" {
+		t.Error(diff)
+	}
+}
+
 func TestTracingSamplesByDefaultWhatTheGatewayDoes(t *testing.T) {
 	u := gateway(t, "prices", fields{"observability.tracing": map[string]any{"endpoint": "otel:4317"}})
 	if err := try(t, u); err != nil {
@@ -103,7 +116,7 @@ func TestDefaultsAreThoseOfTheGateway(t *testing.T) {
 		t.Fatal(err)
 	}
 	cold, hot := config.Default()
-	if got := config.Listener(struct{ Port int }{int(spec.Listener.Port)}); got != cold.Listener {
+	if got := (config.Listener{Port: int(spec.Listener.Port)}); got != cold.Listener {
 		t.Errorf("listener: %+v, the gateway's default is %+v", got, cold.Listener)
 	}
 	compared := 0

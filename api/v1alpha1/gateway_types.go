@@ -113,6 +113,11 @@ type Listener struct {
 	// +kubebuilder:validation:MaxItems=32
 	// +optional
 	TrustedProxies []Network `json:"trustedProxies,omitempty"`
+
+	// tls makes pods answer clients with TLS, and HTTP/2. Absent: without; put
+	// an Ingress or Gateway in front that does.
+	// +optional
+	TLS *TLS `json:"tls,omitempty"` //nolint:kubeapilinter // a pointer tells absent, which is off, from empty, which is refused
 }
 
 // Origin is the origin of pages, as browsers write it, in lower case.

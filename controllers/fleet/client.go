@@ -123,13 +123,23 @@ func check(r *report.Report) error {
 	case len(r.Latency.Counts) > report.Buckets, len(r.Browsers.Latency.Counts) > report.Buckets:
 		return fmt.Errorf("the report holds a histogram of more than %d buckets", report.Buckets)
 	}
+	if t := r.TLS; t != nil {
+		if t.Reason != "" && t.Reason != report.SecretNotFound && t.Reason != report.InvalidCertificate {
+			return errors.New("the report holds a trouble with TLS that nobody knows")
+		}
+		t.Message = cut(t.Message)
+	}
 	if r.Nack == nil {
 		return nil
 	}
 	if len(r.Nack.Revision) > maxRevisionLength {
 		return errors.New("the report holds a revision that nobody pushed")
 	}
-	message := r.Nack.Message[:min(len(r.Nack.Message), maxMessageLength)]
-	r.Nack.Message = strings.ToValidUTF8(message, "") // the cut may have split a character
+	r.Nack.Message = cut(r.Nack.Message)
 	return nil
+}
+
+// cut keeps a message within what status has room for.
+func cut(message string) string {
+	return strings.ToValidUTF8(message[:min(len(message), maxMessageLength)], "") // the cut may have split a character
 }

@@ -130,6 +130,7 @@ func TestHostilePodIsAnErrorAndHoldsUpNobody(t *testing.T) {
 		"is another pod":               {pod(t, answers(report.Report{Pod: "q"})), `pod "q" answered in its place`},
 		"reports negative connections": {pod(t, answers(report.Report{Pod: "p", Connections: report.Connections{Active: -1}})), "negative"},
 		"reports an impossible lag":    {pod(t, answers(report.Report{Pod: "p", Queue: report.Queue{LagPercent: 1e9}})), "lag"},
+		"reports trouble nobody knows": {pod(t, answers(report.Report{Pod: "p", TLS: &report.TLS{Reason: strings.Repeat("R", 99)}})), "trouble with TLS"},
 		"reports an endless revision":  {pod(t, answers(report.Report{Pod: "p", Nack: &report.Nack{Revision: strings.Repeat("x", 64)}})), "revision"},
 		"reports too many of browsers": {pod(t, answers(report.Report{Pod: "p", Browsers: report.Browsers{Latency: report.Histogram{Counts: make([]uint64, 10000)}}})), "buckets"},
 		"reports too many buckets":     {pod(t, answers(report.Report{Pod: "p", Latency: report.Histogram{Counts: make([]uint64, 10000)}})), "buckets"},
@@ -175,8 +176,11 @@ func TestManySilentPodsTakeOneTimeoutForEachRoundOfSlots(t *testing.T) {
 }
 
 func TestLongRefusalIsCut(t *testing.T) {
-	long := report.Report{Pod: "p", Nack: &report.Nack{Serial: 1, Message: "x" + strings.Repeat("é", 5000)}}
+	long := report.Report{Pod: "p", TLS: &report.TLS{Reason: report.SecretNotFound, Message: strings.Repeat("é", 5000)}, Nack: &report.Nack{Serial: 1, Message: "x" + strings.Repeat("é", 5000)}}
 	a := NewClient().Ask(context.Background(), []Target{pod(t, answers(long))}, 0, time.Second)
+	if a[0].Err == nil && len(a[0].Report.TLS.Message) > maxMessageLength {
+		t.Errorf("a message of %d bytes", len(a[0].Report.TLS.Message))
+	}
 	if a[0].Err != nil || len(a[0].Report.Nack.Message) > maxMessageLength || strings.ContainsRune(a[0].Report.Nack.Message, '\uFFFD') {
 		t.Errorf("got %v, %d bytes", a[0].Err, len(a[0].Report.Nack.Message))
 	}

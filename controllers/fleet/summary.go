@@ -36,10 +36,21 @@ type Summary struct {
 	// ShortReplay are the pods that hold less than replay.ttl for lack of memory.
 	ShortReplay []string
 
+	// Certificates are those that pods answer clients with.
+	Certificates []Certificate
+
 	// BrokerDown are the pods whose log fails, so that they refuse publishes.
 	BrokerDown []string
 
 	Acks Acks
+}
+
+// Certificate is what one pod answers its clients with.
+type Certificate struct {
+	Pod      string
+	Reason   string // one of report's constants, when the newest one cannot be used; empty: it is in use
+	Message  string
+	NotAfter time.Time // of the one in use; zero: there is none
 }
 
 // Acks counts pods by what became of one document.
@@ -90,6 +101,9 @@ func (s *Summary) add(r *report.Report) {
 	}
 	if r.Replay.Short {
 		s.ShortReplay = append(s.ShortReplay, r.Pod)
+	}
+	if t := r.TLS; t != nil {
+		s.Certificates = append(s.Certificates, Certificate{Pod: r.Pod, Reason: t.Reason, Message: t.Message, NotAfter: t.NotAfter})
 	}
 	if c := r.CircuitBreaker.State; c == report.CircuitOpen || c == report.CircuitHalfOpen {
 		s.BrokerDown = append(s.BrokerDown, r.Pod)

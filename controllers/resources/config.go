@@ -36,10 +36,7 @@ func Hot(spec *v1alpha1.StreamGatewaySpec) (config.Hot, error) {
 	hot.Connections = connections(spec.Connections, &d)
 	hot.Limits = limits(spec.Limits)
 	hot.Auth = authentication(spec.Auth, &d)
-	hot.Listener = config.HotListener{
-		AllowedOrigins: texts(spec.Listener.AllowedOrigins),
-		TrustedProxies: texts(spec.Listener.TrustedProxies),
-	}
+	listener(spec.Listener, &hot.Listener)
 	hot.Compression = compression(spec.Compression)
 	hot.CircuitBreaker = config.CircuitBreaker{
 		Mode:             string(spec.CircuitBreaker.Mode),
@@ -103,6 +100,13 @@ func authentication(a *v1alpha1.Auth, d *durations) config.Auth {
 	}
 }
 
+func listener(l *v1alpha1.Listener, out *config.HotListener) {
+	out.AllowedOrigins, out.TrustedProxies = texts(l.AllowedOrigins), texts(l.TrustedProxies)
+	if l.TLS != nil {
+		out.TLS.MinVersion = string(l.TLS.MinVersion)
+	}
+}
+
 // texts is a list without its API type; nil for none.
 func texts[T ~string](list []T) []string {
 	var out []string
@@ -154,6 +158,9 @@ func Cold(sg *v1alpha1.StreamGateway) (config.Cold, error) {
 	cold, _ := config.Default()
 	cold.Gateway = config.Gateway{Namespace: sg.Namespace, Name: sg.Name}
 	cold.Listener.Port = int(sg.Spec.Listener.Port)
+	if tls := sg.Spec.Listener.TLS; tls != nil {
+		cold.Listener.TLS.SecretName = tls.SecretName
+	}
 	cold.Observability.AdminPort = int(sg.Spec.Observability.AdminPort)
 	if tracing := sg.Spec.Observability.Tracing; tracing != nil {
 		cold.Observability.Tracing.Endpoint = tracing.Endpoint

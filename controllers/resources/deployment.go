@@ -23,6 +23,8 @@ const (
 	// AdminPortName is the name of the port that the operator asks.
 	AdminPortName = "admin"
 
+	tlsVolume    = "tls"
+	tlsPath      = "/etc/streamgateway-tls"
 	configVolume = "config"
 	configPath   = "/etc/streamgateway"
 	// The gateway's image runs as this user (nonroot of the usual minimal
@@ -90,6 +92,11 @@ func podTemplate(sg *v1alpha1.StreamGateway, p *Plan) *corev1ac.PodTemplateSpecA
 		WithVolumes(corev1ac.Volume().
 			WithName(configVolume).
 			WithConfigMap(corev1ac.ConfigMapVolumeSource().WithName(ConfigName(sg.Name)).WithOptional(false)))
+	if secret := p.Cold.Listener.TLS.SecretName; secret != "" {
+		// Optional, so that a pod starts without it and says what is missing.
+		spec.WithVolumes(corev1ac.Volume().WithName(tlsVolume).
+			WithSecret(corev1ac.SecretVolumeSource().WithSecretName(secret).WithOptional(true)))
+	}
 	for _, s := range sg.Spec.Gateway.ImagePullSecrets {
 		spec.WithImagePullSecrets(corev1ac.LocalObjectReference().WithName(s.Name))
 	}
@@ -115,6 +122,10 @@ func container(sg *v1alpha1.StreamGateway, p *Plan) *corev1ac.ContainerApplyConf
 			WithReadOnlyRootFilesystem(true).
 			WithCapabilities(corev1ac.Capabilities().WithDrop("ALL"))).
 		WithVolumeMounts(corev1ac.VolumeMount().WithName(configVolume).WithMountPath(configPath).WithReadOnly(true))
+	if p.Cold.Listener.TLS.SecretName != "" {
+		c.WithArgs("--tls-path=" + tlsPath).
+			WithVolumeMounts(corev1ac.VolumeMount().WithName(tlsVolume).WithMountPath(tlsPath).WithReadOnly(true))
+	}
 	if policy := sg.Spec.Gateway.ImagePullPolicy; policy != "" {
 		c.WithImagePullPolicy(policy)
 	}

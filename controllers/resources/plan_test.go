@@ -96,6 +96,11 @@ func section(sg *v1alpha1.StreamGateway, name string) reflect.Value {
 		return reflect.ValueOf(sg.Spec.Rollout.Analysis.Thresholds).Elem()
 	case "PublishLimits":
 		return reflect.ValueOf(sg.Spec.Limits.Publish).Elem()
+	case "TLS":
+		if sg.Spec.Listener.TLS == nil { // without a name it is the same as none
+			sg.Spec.Listener.TLS = &v1alpha1.TLS{MinVersion: v1alpha1.TLS12}
+		}
+		return reflect.ValueOf(sg.Spec.Listener.TLS).Elem()
 	case "Tracing":
 		if sg.Spec.Observability.Tracing == nil { // to nowhere is the same as none
 			sg.Spec.Observability.Tracing = &v1alpha1.Tracing{SamplePercent: "1"}
@@ -232,6 +237,8 @@ func group(hot config.Hot, name string) reflect.Value {
 		return reflect.ValueOf(hot.Limits.Delivery)
 	case "PublishLimits":
 		return reflect.ValueOf(hot.Limits.Publish)
+	case "TLS":
+		return reflect.ValueOf(hot.Listener.TLS)
 	case "Tracing":
 		return reflect.ValueOf(hot.Observability.Tracing)
 	case "Subscribers":

@@ -14,10 +14,13 @@ import (
 func Service(sg *v1alpha1.StreamGateway) *corev1ac.ServiceApplyConfiguration {
 	s := sg.Spec.Listener.Service
 	port := corev1ac.ServicePort().
-		WithName("http").
+		WithName("http"). // meshes and load balancers go by name or protocol
 		WithProtocol(corev1.ProtocolTCP).
 		WithPort(s.Port).
 		WithTargetPort(intstr.FromString("http"))
+	if sg.Spec.Listener.TLS != nil {
+		port.WithName("https").WithAppProtocol("https")
+	}
 	if s.NodePort != 0 {
 		port.WithNodePort(s.NodePort)
 	}

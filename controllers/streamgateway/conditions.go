@@ -34,6 +34,7 @@ func unknown(reason, format string, args ...any) verdict {
 func (s *scope) conditions(status *v1alpha1.StreamGatewayStatus) {
 	v := verdicts{
 		accepted:   yes(v1alpha1.ReasonAccepted, ""),
+		resolved:   s.resolvedRefs(),
 		programmed: s.programmed(),
 		available:  s.available(status.ActiveRevision != ""),
 		healthy:    s.healthy(),
@@ -55,6 +56,7 @@ func (s *scope) conditions(status *v1alpha1.StreamGatewayStatus) {
 	}{
 		{v1alpha1.ConditionReady, ready},
 		{v1alpha1.ConditionAccepted, v.accepted},
+		{v1alpha1.ConditionResolvedRefs, v.resolved},
 		{v1alpha1.ConditionProgrammed, v.programmed},
 		{v1alpha1.ConditionAvailable, v.available},
 		{v1alpha1.ConditionHealthy, v.healthy},
@@ -78,7 +80,7 @@ func clip(message string) string {
 }
 
 type verdicts struct {
-	accepted, programmed, available, healthy, rolledBack, reconciling, stalled verdict
+	accepted, resolved, programmed, available, healthy, rolledBack, reconciling, stalled verdict
 }
 
 // ready folds the others: first what is wrong, then what is not known yet.
@@ -93,6 +95,8 @@ func (v *verdicts) ready(activeRevision string) verdict {
 	switch {
 	case v.accepted.status == metav1.ConditionFalse:
 		return broken(v1alpha1.ReasonNotAccepted, v.accepted)
+	case v.resolved.status == metav1.ConditionFalse:
+		return broken(v1alpha1.ReasonRefsNotResolved, v.resolved)
 	case v.programmed.status == metav1.ConditionFalse:
 		return broken(v1alpha1.ReasonNotProgrammed, v.programmed)
 	case v.rolledBack.status == metav1.ConditionTrue:
@@ -105,6 +109,8 @@ func (v *verdicts) ready(activeRevision string) verdict {
 		return broken(v1alpha1.ReasonUnhealthy, v.healthy)
 	case v.programmed.status == metav1.ConditionUnknown:
 		return unknown(waiting, "%s", v.programmed.message)
+	case v.resolved.status == metav1.ConditionUnknown:
+		return unknown(waiting, "%s", v.resolved.message)
 	case v.available.status == metav1.ConditionUnknown:
 		return unknown(waiting, "%s", v.available.message)
 	}
@@ -235,7 +241,7 @@ func (s *scope) stalled(p verdict) verdict {
 			}
 		}
 	}
-	if s.deadlineExceeded() {
+	if s.deadlineExceeded() && !s.delayedByRefs() {
 		_, message := trouble(s.pods)
 		if message == "" {
 			message = "the pods are not ready"
@@ -263,6 +269,8 @@ func (s *scope) reconciling(v *verdicts) verdict {
 		return yes(v1alpha1.ReasonRollingBack, "pods return to revision %s", s.decision.Run)
 	case s.err != nil:
 		return yes(v1alpha1.ReasonRetrying, "%v", s.err)
+	case v.resolved.status == metav1.ConditionFalse && s.missesRefs():
+		return yes(v1alpha1.ReasonResolvingRefs, "%s", v.resolved.message)
 	case s.decision.State == rollout.Stepping:
 		return yes(v1alpha1.ReasonStepping, "%s", v.programmed.message)
 	case s.decision.State == rollout.Promoting:

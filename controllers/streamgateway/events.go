@@ -23,6 +23,7 @@ const (
 	actionApply    = "Apply"
 	actionDrain    = "Drain"
 	actionObserve  = "Observe"
+	actionResolve  = "Resolve"
 )
 
 // maxText is how long the note of an event, or a message in status, may be, in
@@ -60,6 +61,9 @@ func (r *Reconciler) announce(s *scope, before, after *v1alpha1.StreamGatewaySta
 		r.normal(s, nil, "Scaled", actionApply, "from %d to %d pods", *b.Desired, *a.Desired)
 	}
 	r.announceOverrides(s, before, after)
+	if c := turned(before, after, v1alpha1.ConditionResolvedRefs, metav1.ConditionFalse); c != nil {
+		r.warning(s, "RefNotResolved", actionResolve, c.Reason+": "+c.Message)
+	}
 	if c := turned(before, after, v1alpha1.ConditionProgrammed, metav1.ConditionFalse); c != nil {
 		switch c.Reason {
 		case v1alpha1.ReasonConfigRejected, v1alpha1.ReasonConfigNotAcked:

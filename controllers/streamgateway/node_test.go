@@ -176,6 +176,7 @@ type node struct {
 	pod    *corev1.Pod
 	ip     string
 	mount  string
+	secret string                                  // folder of the TLS Secret
 	spoil  atomic.Pointer[func(hot string) string] // what a broken mount does to hot.json
 	cancel context.CancelFunc
 	done   chan struct{}
@@ -186,12 +187,20 @@ type node struct {
 // the gateway says so.
 func (w *world) start(pod *corev1.Pod) *node {
 	w.Helper()
+	n := w.launch(pod)
+	w.running(pod, n.ip, true)
+	return n
+}
+
+// launch is start of a pod that is not ready.
+func (w *world) launch(pod *corev1.Pod) *node {
+	w.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
-	n := &node{w: w, pod: pod, ip: address(), mount: w.TempDir(), cancel: cancel, done: make(chan struct{})}
+	n := &node{w: w, pod: pod, ip: address(), mount: w.TempDir(), secret: w.TempDir(), cancel: cancel, done: make(chan struct{})}
 	n.sync()
 	hash := pod.Labels[resources.LabelTemplateHash]
 	command := exec.CommandContext(ctx, gateway, "--config="+n.mount, "--template-hash="+hash,
-		"--listen="+net.JoinHostPort(n.ip, "8080"), "--admin="+net.JoinHostPort(n.ip, "9090"))
+		"--tls-path="+n.secret, "--listen="+net.JoinHostPort(n.ip, "8080"), "--admin="+net.JoinHostPort(n.ip, "9090"))
 	command.Env = append(os.Environ(), "POD_NAME="+pod.Name, "POD_NAMESPACE="+pod.Namespace)
 	command.Cancel = func() error { return command.Process.Signal(syscall.SIGKILL) }
 	var log strings.Builder
@@ -220,7 +229,7 @@ func (w *world) start(pod *corev1.Pod) *node {
 		}
 		return err
 	})
-	w.running(pod, n.ip, true)
+	w.running(pod, n.ip, false)
 	return n
 }
 

@@ -199,7 +199,11 @@ func addresses(sg *v1alpha1.StreamGateway, service *corev1.Service) (url string,
 	if len(all) > 1 {
 		host = all[1].Value
 	}
-	return "http://" + net.JoinHostPort(host, strconv.Itoa(int(sg.Spec.Listener.Service.Port))), all
+	scheme := "http://"
+	if sg.Spec.Listener.TLS != nil {
+		scheme = "https://"
+	}
+	return scheme + net.JoinHostPort(host, strconv.Itoa(int(sg.Spec.Listener.Service.Port))), all
 }
 
 // +kubebuilder:rbac:groups=streamgateway.io,resources=streamgateways/status,verbs=patch

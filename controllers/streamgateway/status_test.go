@@ -3,6 +3,7 @@ package streamgateway
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -188,6 +189,58 @@ func causesOfProgrammed() []cause {
 	}
 }
 
+// certificate says that the wanted template answers with TLS, and what its pod
+// tells of the Secret.
+func certificate(reason, message string) func(*scope) {
+	return func(s *scope) {
+		s.plan.Cold.Listener.TLS.SecretName = "prices-tls"
+		s.summary.Certificates = []fleet.Certificate{
+			{Pod: "pod-" + olderTemplate, Reason: v1alpha1.ReasonSecretNotFound, Message: "of a template that nobody wants any more"},
+			{Pod: "pod-" + wantedTemplate, Reason: reason, Message: message},
+		}
+	}
+}
+
+func causesOfResolvedRefs() []cause {
+	waiting := func(reason string) func(*scope) {
+		return func(s *scope) {
+			rollingOut(s)
+			certificate(v1alpha1.ReasonSecretNotFound, "Secret prices-tls is not there")(s)
+			s.deployments[1] = deploymentOf(wantedTemplate, 1, 0, reason)
+		}
+	}
+	return []cause{
+		{"the certificate is in use", certificate("", ""), "ResolvedRefs=True/ResolvedRefs Ready=True/Ready", ""},
+		{"a pod has no Secret", waiting("ReplicaSetUpdated"), "ResolvedRefs=False/SecretNotFound Ready=False/RefsNotResolved Available=True/MinimumPodsReady Reconciling=True/ResolvingRefs Stalled=False/NotStalled", "pod pod-newnewne: Secret prices-tls is not there"},
+		{"a pod has had no Secret for the deadline", waiting("ProgressDeadlineExceeded"), "ResolvedRefs=False/SecretNotFound Reconciling=True/ResolvingRefs Stalled=False/NotStalled", ""},
+		{"the Secret came a minute ago, after the deadline", func(s *scope) {
+			waiting("ProgressDeadlineExceeded")(s)
+			certificate("", "")(s)
+			s.sg.Status.Conditions = []metav1.Condition{{Type: v1alpha1.ConditionResolvedRefs, Status: metav1.ConditionTrue,
+				Reason: v1alpha1.ReasonResolvedRefs, LastTransitionTime: metav1.NewTime(s.now.Add(-time.Minute))}}
+		}, "ResolvedRefs=True/ResolvedRefs Reconciling=True/NewRevision Stalled=False/NotStalled", ""},
+		{"the Secret came longer than a deadline ago", func(s *scope) {
+			waiting("ProgressDeadlineExceeded")(s)
+			certificate("", "")(s)
+			s.sg.Status.Conditions = []metav1.Condition{{Type: v1alpha1.ConditionResolvedRefs, Status: metav1.ConditionTrue,
+				Reason: v1alpha1.ReasonResolvedRefs, LastTransitionTime: metav1.NewTime(s.now.Add(-time.Hour))}}
+		}, "Stalled=True/ProgressDeadlineExceeded", ""},
+		{"a serving pod's certificate has expired", certificate(v1alpha1.ReasonInvalidCertificate, "Secret prices-tls: the certificate has expired"), "ResolvedRefs=False/InvalidCertificate Ready=False/RefsNotResolved Available=True/MinimumPodsReady Reconciling=False/UpToDate", "has expired"},
+		{"no pod of the wanted template has told", func(s *scope) {
+			rollingOut(s)
+			certificate("", "")(s)
+			s.summary.Certificates = s.summary.Certificates[:1]
+		}, "ResolvedRefs=Unknown/Pending Ready=Unknown/RollingOut Reconciling=True/NewRevision", "whether it can use Secret prices-tls"},
+		{"the pods are silent about what was told before", func(s *scope) {
+			certificate("", "")(s)
+			s.summary.Certificates = nil
+			s.sg.Status.Conditions = []metav1.Condition{{Type: v1alpha1.ConditionResolvedRefs, Status: metav1.ConditionFalse,
+				Reason: v1alpha1.ReasonSecretNotFound, Message: "as before", ObservedGeneration: s.sg.Generation}}
+		}, "ResolvedRefs=False/SecretNotFound", "as before"},
+		{"nothing is referred to", func(*scope) {}, "ResolvedRefs=True/ResolvedRefs", ""},
+	}
+}
+
 func causesOfTheOthers() []cause {
 	return []cause{
 		{"the pod is gone", func(s *scope) { s.pods = nil; s.summary = fleet.Summary{} }, "Available=False/NoPodsReady Ready=False/Unavailable Reconciling=True/Scaling Programmed=True/Programmed", "0/1 pods ready"},
@@ -237,7 +290,7 @@ func causesOfTheOthers() []cause {
 }
 
 func TestEachReasonOfEachConditionHasItsCause(t *testing.T) {
-	for _, c := range append(causesOfProgrammed(), causesOfTheOthers()...) {
+	for _, c := range slices.Concat(causesOfProgrammed(), causesOfResolvedRefs(), causesOfTheOthers()) {
 		t.Run(c.name, func(t *testing.T) {
 			s := serving()
 			c.change(s)
@@ -252,8 +305,8 @@ func TestEachReasonOfEachConditionHasItsCause(t *testing.T) {
 					t.Errorf("the message of %s is %q, want %q in it", kind, got.Message, c.words)
 				}
 			}
-			if len(status.Conditions) != 8 {
-				t.Errorf("%d conditions, want all eight", len(status.Conditions))
+			if len(status.Conditions) != 9 {
+				t.Errorf("%d conditions, want all nine", len(status.Conditions))
 			}
 			if meta.IsStatusConditionTrue(status.Conditions, v1alpha1.ConditionReconciling) && meta.IsStatusConditionTrue(status.Conditions, v1alpha1.ConditionStalled) {
 				t.Error("Reconciling and Stalled are both True")
@@ -317,6 +370,10 @@ func TestAddressesAreTheServiceAndItsLoadBalancer(t *testing.T) {
 	want := []v1alpha1.Address{{Type: "Hostname", Value: "prices.shop.svc"}, {Type: "IPAddress", Value: "fd00::7"}, {Type: "Hostname", Value: "lb.example.com"}}
 	if diff := cmp.Diff(want, all); diff != "" || url != "http://[fd00::7]:443" {
 		t.Errorf("url %s, addresses %s", url, diff)
+	}
+	s.sg.Spec.Listener.TLS = &v1alpha1.TLS{SecretName: "prices-tls"}
+	if url, _ := addresses(s.sg, s.service); url != "https://[fd00::7]:443" {
+		t.Errorf("with TLS: %s", url)
 	}
 	if url, all := addresses(s.sg, nil); url != "" || all != nil {
 		t.Errorf("without a Service: %s, %v", url, all)

@@ -227,7 +227,7 @@ func (s *scope) overdue(ready bool) bool {
 	v := s.revision(s.desired)
 	waited := s.now.Sub(v.tried())
 	switch {
-	case !v.detail.GuardStart.IsZero() || !v.detail.StepStart.IsZero():
+	case !v.detail.GuardStart.IsZero() || !v.detail.StepStart.IsZero() || s.delayedByRefs():
 		return false
 	case !ready:
 		return s.deadlineExceeded() || s.restarts() && waited >= s.progressDeadline() && !slices.ContainsFunc(s.candidates(), lost)

@@ -20,6 +20,12 @@ type Gateway struct {
 // Listener is where subscribers and publishers come in.
 type Listener struct {
 	Port int `json:"port"`
+	TLS  TLS `json:"tls,omitzero"`
+}
+
+// TLS is the Secret that the pod mounts.
+type TLS struct {
+	SecretName string `json:"secretName,omitempty"` // empty = clients are answered without TLS
 }
 
 // Admin is where the operator and scrapers come in.

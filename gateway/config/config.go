@@ -105,6 +105,7 @@ func Default() (Cold, Hot) {
 			Connect:       Connect{PerSecond: 2000, Burst: 10000},
 		},
 		Observability:  Observability{LogLevel: LogInfo, AccessLog: Disabled, Tracing: Tracing{SamplePercent: 1}, BeaconInterval: time.Minute},
+		Listener:       HotListener{TLS: Handshake{MinVersion: TLS12}},
 		Auth:           Auth{Publishers: Publishers{Mode: ModeKubernetes, Audiences: []string{"streamgateway.io"}, CacheTTL: 10 * time.Second}},
 		CircuitBreaker: CircuitBreaker{Mode: Enabled, FailureThreshold: 5, OpenDuration: 5 * time.Second, HalfOpenProbes: 3},
 		Drain:          Spread{ReconnectSpread: 10 * time.Second},

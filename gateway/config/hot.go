@@ -156,9 +156,21 @@ type Subscribers struct {
 
 // HotListener is what running pods take over of how clients come in.
 type HotListener struct {
-	AllowedOrigins []string `json:"allowedOrigins,omitempty"` // whose pages may ask: scheme://host[:port], scheme://*.domain, or "*" alone; none = the gateway's own
-	TrustedProxies []string `json:"trustedProxies,omitempty"` // networks of peers whose X-Forwarded-For is believed; none = the peer is the client
+	AllowedOrigins []string  `json:"allowedOrigins,omitempty"` // whose pages may ask: scheme://host[:port], scheme://*.domain, or "*" alone; none = the gateway's own
+	TrustedProxies []string  `json:"trustedProxies,omitempty"` // networks of peers whose X-Forwarded-For is believed; none = the peer is the client
+	TLS            Handshake `json:"tls"`
 }
+
+// Handshake bounds TLS for connections that are opened from then on.
+type Handshake struct {
+	MinVersion string `json:"minVersion"` // TLS12 or TLS13
+}
+
+// The oldest TLS that clients may speak.
+const (
+	TLS12 = "TLS12"
+	TLS13 = "TLS13"
+)
 
 // Observability says what a pod tells of itself, and how often pages tell it of
 // themselves.

@@ -47,6 +47,9 @@ func (c Cold) Validate() error {
 	if n := len(c.Observability.Tracing.Endpoint); n > maxEndpoint {
 		v.fail("observability.tracing.endpoint", n, fmt.Sprintf("bytes are more than %d", maxEndpoint), "write host:port")
 	}
+	if n := len(c.Listener.TLS.SecretName); n > maxObjectName {
+		v.fail("listener.tls.secretName", n, fmt.Sprintf("bytes are more than %d", maxObjectName), "name a Secret")
+	}
 	if c.Listener.Port == c.Observability.AdminPort {
 		v.fail("observability.adminPort", c.Observability.AdminPort, "is listener.port as well", "give the admin port a number of its own")
 	}
@@ -94,6 +97,7 @@ const (
 	maxOrigins        = 64
 	maxOrigin         = 300 // bytes
 	maxProxies        = 32
+	maxObjectName     = 253 // bytes
 )
 
 func (c *check) lists(d Document) {
@@ -196,6 +200,7 @@ func (c *check) subscribers(path string, s Subscribers) {
 }
 
 func (c *check) listener(path string, l HotListener) {
+	oneOf(c, path+"tls.minVersion", l.TLS.MinVersion, TLS12, TLS13)
 	within(c, path+"allowedOrigins", len(l.AllowedOrigins), 0, maxOrigins, "origins; none lets the pages of the gateway's own origin in")
 	for i, o := range l.AllowedOrigins {
 		if !origin(o) || o == anyOrigin && len(l.AllowedOrigins) > 1 {

@@ -43,10 +43,29 @@ type Report struct {
 	Replay         Replay         `json:"replay"`
 	CircuitBreaker CircuitBreaker `json:"circuitBreaker"`
 	Browsers       Browsers       `json:"browsers"`
+	TLS            *TLS           `json:"tls,omitempty"` // absent: clients are answered without TLS
 	// Latency is event in this pod's log → last byte handed to the socket, on
 	// one clock, since the pod's start.
 	Latency Histogram `json:"latency"`
 }
+
+// TLS is the certificate that clients are answered with, and what is wrong with
+// the one that was found last.
+type TLS struct {
+	SecretName string `json:"secretName,omitempty"` // empty: files named by hand
+	// Reason is empty, or one of the Secret constants: the certificate of before
+	// stays in use; without one the port for clients is closed.
+	Reason  string `json:"reason,omitempty"`
+	Message string `json:"message,omitempty"`
+	// NotAfter is when the certificate in use expires; zero = there is none.
+	NotAfter time.Time `json:"notAfter,omitzero"`
+}
+
+// What is wrong with a Secret.
+const (
+	SecretNotFound     = "SecretNotFound"
+	InvalidCertificate = "InvalidCertificate"
+)
 
 // Nack is the newest document that the pod refused; the one before it runs on.
 // It is absent again once a newer document runs.

@@ -45,7 +45,7 @@ func answer(w http.ResponseWriter, ok bool, why string) {
 	_, _ = w.Write([]byte("ok\n")) // the asker is gone when this fails
 }
 
-func (s *Server) ready() bool { return s.config.ready() && !s.leaving() }
+func (s *Server) ready() bool { return s.config.ready() && s.certificate.ready() && !s.leaving() }
 
 // leaving tells whether clients are asked to move, for good or for a while.
 func (s *Server) leaving() bool { return s.draining.Load() || s.standby.stands() }
@@ -56,6 +56,9 @@ func (s *Server) unready() string {
 		return "draining"
 	case s.standby.stands():
 		return "standing by, as the config says"
+	}
+	if !s.certificate.ready() {
+		return s.certificate.report().Message
 	}
 	return "no config runs yet"
 }
@@ -104,6 +107,7 @@ func (s *Server) report() report.Report {
 		},
 		CircuitBreaker: report.CircuitBreaker{State: circuit.State.String(), Opened: circuit.Opened},
 		Browsers:       s.browserReport(),
+		TLS:            s.certificate.report(),
 		Latency:        latencyOf(stats),
 	}
 }

@@ -130,7 +130,7 @@ func (s *Server) makeRooms(hot config.Hot, api *cluster.Cluster) {
 	s.guard = &guard{s.events, breaker.New(breaker.Settings(hot.CircuitBreaker), mathrand.Float64)}
 	s.publish = transport.NewPublish(s.publisher, appender{s.guard, s.info, s.engine}, s.log,
 		s.tracing.tracer, s.histograms.acknowledged)
-	s.doors = transport.NewDoors(transport.Listener(hot.Listener))
+	s.doors = transport.NewDoors(doorsOf(hot.Listener))
 	s.sessions = transport.NewSessions(s.engine, s.subscriber)
 	s.beacon = transport.NewBeacon(s.takeBeacon)
 	s.sse = transport.NewStreams(s.engine, s.subscriber, s.streams, s.gate, s.sockets, s.options.Pod, transport.Connections(hot.Connections))
@@ -166,7 +166,8 @@ func (s *Server) take(serial int64, r config.Revision, standBy bool) {
 	s.guard.breaker.Tune(breaker.Settings(hot.CircuitBreaker))
 	s.publish.Tune(hot.Limits.MaxEventBytes, transport.PublishLimits(hot.Limits.Publish))
 	s.sse.Tune(transport.Connections(hot.Connections))
-	s.doors.Tune(transport.Listener(hot.Listener))
+	s.doors.Tune(doorsOf(hot.Listener))
+	s.certificate.tune(hot.Listener.TLS.MinVersion)
 	s.tuneLog(hot.Observability)
 	s.tuneTracing(hot.Observability)
 	if flags != s.flags.Load() {
@@ -182,6 +183,12 @@ func mostOf(c config.Connections) limit.Most {
 func (s *Server) setFlags(flags *flagSet) {
 	s.flags.Store(flags)
 	s.engine.Flags(engine.Flags{Revision: flags.revision, BeaconMs: flags.beaconInterval.Milliseconds(), Of: flags.of})
+}
+
+// doorsOf is what decides who is let in: all of the listener but TLS, which is
+// the port's.
+func doorsOf(l config.HotListener) transport.Listener {
+	return transport.Listener{AllowedOrigins: l.AllowedOrigins, TrustedProxies: l.TrustedProxies}
 }
 
 // tuningOf is what the engine runs by: the document, and the flags that switch

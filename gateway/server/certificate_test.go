@@ -12,11 +12,13 @@ import (
 	"math/big"
 	"net"
 	"net/http"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/streamgateway/streamgateway/gateway/config"
 	"github.com/streamgateway/streamgateway/gateway/report"
 )
 
@@ -42,20 +44,62 @@ func pemPair(t *testing.T, serial int64, notAfter time.Time) (cert, key []byte) 
 	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: text})
 }
 
+// quickPoll is how often tests read the files.
+const quickPoll = 10 * time.Millisecond
+
 // secured is a gateway with TLS and the folder of its certificate.
 type secured struct {
 	*gateway
-	folder string
-	root   *x509.CertPool
+	folder  string // of its certificate
+	configs string
+	root    *x509.CertPool
+}
+
+// withSecret launches a gateway whose cold document names a Secret that is not
+// there yet, with this hot document.
+func withSecret(t *testing.T, hot func(*config.Hot)) *secured {
+	t.Helper()
+	folder := t.TempDir()
+	g := &secured{folder: t.TempDir(), root: x509.NewCertPool()}
+	cold, _ := config.Default()
+	cold.Listener.TLS.SecretName = "prices-tls"
+	text, err := config.Encode(cold)
+	if err != nil {
+		t.Fatal(err)
+	}
+	writeFile(t, filepath.Join(folder, "cold.json"), text)
+	writeFile(t, filepath.Join(folder, config.HotKey), (&gateway{t: t}).document(hot))
+	nobody, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	address := nobody.Addr().String()
+	_ = nobody.Close()
+	g.gateway = launch(t, func(o *Options) {
+		o.Dev, o.Config, o.TLSPath, o.Listen = false, folder, g.folder, address
+	}, func(s *Server) { s.certificate.poll = quickPoll })
+	g.base, g.configs = "https://"+address+"/v2/realtime", folder
+	return g
+}
+
+// told waits until the report says this of the certificate.
+func (s *secured) told(reason, message string) report.TLS {
+	s.t.Helper()
+	var last report.TLS
+	s.eventually(reason+": "+message, func() bool {
+		last = *s.report().TLS
+		return last.Reason == reason && strings.Contains(last.Message, message)
+	})
+	return last
 }
 
 func startSecured(t *testing.T) *secured {
 	t.Helper()
 	s := &secured{folder: t.TempDir(), root: x509.NewCertPool()}
 	s.rotate(t, 1, time.Now().Add(time.Hour))
-	s.gateway = start(t, func(o *Options) {
+	s.gateway = startAltered(t, func(o *Options) {
 		o.TLSCert, o.TLSKey = filepath.Join(s.folder, "tls.crt"), filepath.Join(s.folder, "tls.key")
-	})
+	}, func(g *Server) { g.certificate.poll = quickPoll })
 	s.base = "https" + strings.TrimPrefix(s.base, "http")
 	return s
 }
@@ -133,7 +177,7 @@ func TestACertificateThatCannotBeUsedLeavesTheOneBefore(t *testing.T) {
 	cert, key := pemPair(t, 1, now.Add(time.Hour))
 	otherCert, _ := pemPair(t, 2, now.Add(time.Hour))
 	expiredCert, expiredKey := pemPair(t, 3, now.Add(-time.Minute))
-	c := &certificate{certPath: certPath, keyPath: keyPath, log: slog.New(slog.DiscardHandler)}
+	c := newCertificate(certPath, keyPath, "", slog.New(slog.DiscardHandler))
 	for name, try := range map[string]struct {
 		cert, key []byte
 		want      string
@@ -155,12 +199,147 @@ func TestACertificateThatCannotBeUsedLeavesTheOneBefore(t *testing.T) {
 
 	g := startSecured(t)
 	g.rotate(t, 2, now.Add(-time.Minute))
-	time.Sleep(certificatePoll + 200*time.Millisecond) // it has been read, and nothing may follow from it
+	time.Sleep(20 * quickPoll) // it has been read, and nothing may follow from it
 	if n := g.serial(); n != 1 {
 		t.Errorf("certificate %d is used", n)
 	}
 	g.rotate(t, 3, now.Add(time.Hour))
 	g.eventually("a good one is used again", func() bool { return g.serial() == 3 })
+}
+
+func TestAGatewayWithoutItsSecretOpensTheAdminPortOnlyAndHealsByItself(t *testing.T) {
+	g := withSecret(t, func(*config.Hot) {})
+	g.told(report.SecretNotFound, "Secret prices-tls is not there")
+	if res, err := g.client(nil).Get(g.base + "/time"); err == nil {
+		_ = res.Body.Close()
+		t.Error("clients are answered without a certificate")
+	}
+	if code := g.status(g.admin + report.ReadyzPath); code != 503 {
+		t.Errorf("ready: %d", code)
+	}
+	now := time.Now()
+	cert, key := pemPair(t, 1, now.Add(time.Hour))
+	writeFile(t, filepath.Join(g.folder, secretCert), cert)
+	g.told(report.InvalidCertificate, "Secret prices-tls: tls.key: no such file")
+	writeFile(t, filepath.Join(g.folder, secretKey), []byte("none"))
+	bad := g.told(report.InvalidCertificate, "Secret prices-tls: tls: failed to find any PEM data in key input")
+	if !bad.NotAfter.IsZero() {
+		t.Errorf("a certificate is used: %+v", bad)
+	}
+	g.rotate(t, 2, now.Add(-time.Minute))
+	g.told(report.InvalidCertificate, "Secret prices-tls: the certificate has expired at ")
+	g.rotate(t, 3, now.Add(72*time.Hour)) // begins in a day
+	g.told(report.InvalidCertificate, "Secret prices-tls: the certificate is not valid before ")
+	if code := g.status(g.admin + report.ReadyzPath); code != 503 {
+		t.Errorf("ready: %d", code)
+	}
+	g.root.AppendCertsFromPEM(cert)
+	writeFile(t, filepath.Join(g.folder, secretKey), key)
+	writeFile(t, filepath.Join(g.folder, secretCert), cert)
+	g.eventually("ready", func() bool { return g.status(g.admin+report.ReadyzPath) == 200 })
+	if n, r := g.serial(), g.report().TLS; n != 1 || r.Reason != "" || !r.NotAfter.Equal(now.Add(time.Hour).Truncate(time.Second)) {
+		t.Errorf("certificate %d, %+v", n, r)
+	}
+}
+
+// follow opens a stream and tells what comes of it.
+func (s *secured) follow(client *http.Client, channel string) (*http.Response, *bufio.Scanner) {
+	s.t.Helper()
+	res, err := client.Get(s.base + "/stream?channels=" + channel)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.t.Cleanup(func() { _ = res.Body.Close() })
+	return res, bufio.NewScanner(res.Body)
+}
+
+// publish sends one event over a connection of its own.
+func (s *secured) publish(channel, data string) {
+	s.t.Helper()
+	res, err := s.client(nil).Post(s.base+"/channels/"+channel+"/events", "application/json", strings.NewReader(data))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	_ = res.Body.Close()
+	if res.StatusCode != 200 {
+		s.t.Fatalf("publishing: %d", res.StatusCode)
+	}
+}
+
+// TestStreamsOutliveTheirCertificate follows streams of HTTP/1.1 and HTTP/2
+// while the certificate is rotated, expires, and the Secret is deleted.
+func TestStreamsOutliveTheirCertificate(t *testing.T) {
+	g := withSecret(t, func(*config.Hot) {})
+	g.rotate(t, 1, time.Now().Add(2*time.Second))
+	g.eventually("ready", func() bool { return g.status(g.admin+report.ReadyzPath) == 200 })
+	var streams []*bufio.Scanner
+	for _, protocols := range []string{"HTTP/1.1", "HTTP/2.0"} {
+		client := g.client(nil)
+		client.Transport.(*http.Transport).ForceAttemptHTTP2 = protocols == "HTTP/2.0"
+		res, lines := g.follow(client, "prices")
+		if res.Proto != protocols {
+			t.Errorf("got %s, want %s", res.Proto, protocols)
+		}
+		streams = append(streams, lines)
+	}
+	got := func(data string) {
+		t.Helper()
+		g.publish("prices", data)
+		for i, lines := range streams {
+			for lines.Scan() && lines.Text() != "data: "+data {
+			}
+			if lines.Text() != "data: "+data {
+				t.Fatalf("stream %d ended: %v", i, lines.Err())
+			}
+		}
+	}
+	got(`"first"`)
+	g.told(report.InvalidCertificate, "the certificate has expired at ")
+	if res, err := g.client(nil).Get(g.base + "/time"); err == nil {
+		_ = res.Body.Close()
+		t.Error("a client takes the expired certificate")
+	}
+	g.rotate(t, 2, time.Now().Add(time.Hour))
+	g.eventually("the new certificate is used", func() bool { return g.report().TLS.Reason == "" })
+	got(`"rotated"`)
+	for _, name := range []string{secretCert, secretKey} {
+		if err := os.Remove(filepath.Join(g.folder, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	g.told(report.SecretNotFound, "Secret prices-tls is not there")
+	got(`"deleted"`)
+	if n, code := g.serial(), g.status(g.admin+report.ReadyzPath); n != 2 || code != 200 {
+		t.Errorf("certificate %d, readiness %d", n, code)
+	}
+}
+
+func TestTheOldestTLSIsHotAndForNewConnections(t *testing.T) {
+	g := withSecret(t, func(*config.Hot) {})
+	g.rotate(t, 1, time.Now().Add(time.Hour))
+	g.eventually("ready", func() bool { return g.status(g.admin+report.ReadyzPath) == 200 })
+	old := func(c *tls.Config) { c.MaxVersion = tls.VersionTLS12 }
+	res, lines := g.follow(g.client(old), "prices")
+	if res.TLS.Version != tls.VersionTLS12 {
+		t.Fatalf("TLS %x", res.TLS.Version)
+	}
+	writeFile(t, filepath.Join(g.configs, config.HotKey), g.document(func(h *config.Hot) {
+		h.Listener.TLS.MinVersion = config.TLS13
+		h.Batching.Window = 0
+	}))
+	g.eventually("TLS 1.2 is refused", func() bool {
+		res, err := g.client(old).Get(g.base + "/time")
+		if err == nil {
+			_ = res.Body.Close()
+		}
+		return err != nil && strings.Contains(err.Error(), "protocol version")
+	})
+	g.publish("prices", `"after"`)
+	for lines.Scan() && lines.Text() != `data: "after"` {
+	}
+	if lines.Text() != `data: "after"` {
+		t.Errorf("the stream of TLS 1.2 ended: %v", lines.Err())
+	}
 }
 
 func TestTheHintOfAGatewayWithTLSNamesHTTPS(t *testing.T) {

@@ -38,6 +38,14 @@ func start(t *testing.T, change func(*Options)) *gateway {
 // startAltered is start of a gateway whose parts the test has changed.
 func startAltered(t *testing.T, change func(*Options), alter func(*Server)) *gateway {
 	t.Helper()
+	g := launch(t, change, alter)
+	g.eventually("ready", func() bool { return g.status(g.admin+report.ReadyzPath) == 200 })
+	return g
+}
+
+// launch is startAltered of a gateway that need not become ready.
+func launch(t *testing.T, change func(*Options), alter func(*Server)) *gateway {
+	t.Helper()
 	o := Options{Version: "test", Dev: true, Listen: "127.0.0.1:0", Admin: "127.0.0.1:0", Pod: "prices-0", Log: slog.New(slog.DiscardHandler)}
 	if change != nil {
 		change(&o)
@@ -70,7 +78,6 @@ func startAltered(t *testing.T, change func(*Options), alter func(*Server)) *gat
 		}
 		g.ended <- nil
 	})
-	g.eventually("ready", func() bool { return g.status(g.admin+report.ReadyzPath) == 200 })
 	return g
 }
 

@@ -46,8 +46,10 @@ type Options struct {
 	// TLSCert and TLSKey are PEM files, read again when they change; "" = the
 	// port for clients speaks without TLS.
 	TLSCert, TLSKey string
-	Pod             string // name of this pod, or of the machine
-	Namespace       string // of this pod; only with Cluster
+	// TLSPath is where the Secret that the cold document names is mounted.
+	TLSPath   string
+	Pod       string // name of this pod, or of the machine
+	Namespace string // of this pod; only with Cluster
 	// GenericTransport leaves every stream to net/http, as it is anyway for
 	// HTTP/2 and where sockets cannot be taken over.
 	GenericTransport bool
@@ -112,17 +114,29 @@ const (
 	finishTimeout  = 5 * time.Second // for requests in flight, after the drain
 )
 
-// Listen opens both ports, so that Addresses are known before Run.
+// Listen opens both ports, so that Addresses are known before Run. While the
+// Secret with the certificate is missing, the port for clients stays closed;
+// Run opens it.
 func (s *Server) Listen() error {
 	var err error
-	if s.main, err = net.Listen("tcp", address(s.options.Listen, s.cold.Listener.Port)); err != nil {
-		return fmt.Errorf("opening the port for clients: %w", err)
-	}
 	if s.admin, err = net.Listen("tcp", address(s.options.Admin, s.cold.Observability.AdminPort)); err != nil {
-		return errors.Join(fmt.Errorf("opening the admin port: %w", err), s.main.Close())
+		return fmt.Errorf("opening the admin port: %w", err)
+	}
+	if s.certificate.ready() {
+		if s.main, err = s.listenClients(); err != nil {
+			return errors.Join(err, s.admin.Close())
+		}
 	}
 	s.listenLocal()
 	return nil
+}
+
+func (s *Server) listenClients() (net.Listener, error) {
+	l, err := net.Listen("tcp", address(s.options.Listen, s.cold.Listener.Port))
+	if err != nil {
+		return nil, fmt.Errorf("opening the port for clients: %w", err)
+	}
+	return l, nil
 }
 
 func address(overruled string, port int) string {
@@ -132,10 +146,13 @@ func address(overruled string, port int) string {
 	return fmt.Sprintf(":%d", port)
 }
 
-// Addresses are those of the port for clients and of the admin port, as
-// host:port.
+// Addresses are those of the port for clients, empty if Listen left it closed,
+// and of the admin port, as host:port.
 func (s *Server) Addresses() (main, admin string) {
-	return s.main.Addr().String(), s.admin.Addr().String()
+	if s.main != nil {
+		main = s.main.Addr().String()
+	}
+	return main, s.admin.Addr().String()
 }
 
 // Run serves until ctx ends, then drains, and returns nil when all of it went
@@ -154,7 +171,7 @@ func (s *Server) Run(ctx context.Context) error {
 	}
 	err := s.awaitLog(ctx)
 	if err == nil {
-		s.serve(failed)
+		s.serve(background, failed)
 		select {
 		case <-ctx.Done():
 			err = s.drain()
@@ -172,8 +189,8 @@ func (s *Server) Run(ctx context.Context) error {
 	return errors.Join(err, s.events.Close())
 }
 
-// serve puts the handlers on the ports.
-func (s *Server) serve(failed chan<- error) {
+// serve puts the handlers on the ports, until these are closed or ctx ends.
+func (s *Server) serve(ctx context.Context, failed chan<- error) {
 	quiet := slog.NewLogLogger(s.log.Handler(), slog.LevelDebug)
 	s.mainHTTP = &http.Server{
 		Handler: s.routes().Handler(), ErrorLog: quiet,
@@ -181,35 +198,51 @@ func (s *Server) serve(failed chan<- error) {
 		Protocols: protocols(s.certificate != nil), ConnContext: netio.ShortQueue,
 	}
 	s.standby.serves(s.mainHTTP)
-	serveClients := s.mainHTTP.Serve
 	if s.certificate != nil {
 		s.mainHTTP.TLSConfig = s.certificate.config()
-		serveClients = func(l net.Listener) error { return s.mainHTTP.ServeTLS(l, "", "") }
 	}
 	s.adminHTTP = &http.Server{
 		Handler: s.adminRoutes(), ErrorLog: quiet,
 		ReadTimeout: headerTimeout, WriteTimeout: adminTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeaderBytes,
 	}
 	s.localHTTP = s.localServer(quiet)
-	for _, port := range []struct {
-		name  string
-		serve func(net.Listener) error
-		on    net.Listener
-	}{{"clients", serveClients, s.main}, {"admin", s.adminHTTP.Serve, s.admin}, {"console", s.localHTTP.Serve, s.local}} {
-		if port.on == nil {
-			continue
+	end := func(err error) {
+		if err != nil && !errors.Is(err, http.ErrServerClosed) {
+			failed <- err
 		}
-		s.background.Go(func() {
-			if err := port.serve(port.on); !errors.Is(err, http.ErrServerClosed) {
-				failed <- fmt.Errorf("serving the port for %s: %w", port.name, err)
-			}
-		})
 	}
-	if ip := s.main.Addr().(*net.TCPAddr).IP; s.options.Dev && !ip.IsLoopback() {
-		s.log.Warn("everybody who reaches this address may publish", "listen", s.main.Addr().String())
+	s.background.Go(func() { end(s.serveClients(ctx)) })
+	s.background.Go(func() { end(fmt.Errorf("serving the admin port: %w", s.adminHTTP.Serve(s.admin))) })
+	if s.local != nil {
+		s.background.Go(func() { end(fmt.Errorf("serving the console: %w", s.localHTTP.Serve(s.local))) })
 	}
-	s.log.Info("gateway serves", "version", s.options.Version, "listen", s.main.Addr().String(),
+}
+
+// serveClients serves the port for clients, which is opened here when its
+// certificate was missing before.
+func (s *Server) serveClients(ctx context.Context) error {
+	l := s.main
+	if l == nil {
+		if !s.certificate.await(ctx) {
+			return nil
+		}
+		var err error
+		if l, err = s.listenClients(); err != nil {
+			return err
+		}
+	}
+	if ip := l.Addr().(*net.TCPAddr).IP; s.options.Dev && !ip.IsLoopback() {
+		s.log.Warn("everybody who reaches this address may publish", "listen", l.Addr().String())
+	}
+	s.log.Info("gateway serves", "version", s.options.Version, "listen", l.Addr().String(),
 		"admin", s.admin.Addr().String(), "console", s.console(), "epoch", s.info.Epoch)
+	var err error
+	if s.certificate != nil {
+		err = s.mainHTTP.ServeTLS(l, "", "")
+	} else {
+		err = s.mainHTTP.Serve(l)
+	}
+	return fmt.Errorf("serving the port for clients: %w", err)
 }
 
 // protocols lets clients speak HTTP/2 with TLS and without: a proxy in front may

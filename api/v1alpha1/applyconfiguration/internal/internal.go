@@ -383,6 +383,9 @@ var schemaYAML = typed.YAMLObject(`types:
       type:
         namedType: com.github.streamgateway.streamgateway.api.v1alpha1.Service
       default: {}
+    - name: tls
+      type:
+        namedType: com.github.streamgateway.streamgateway.api.v1alpha1.TLS
     - name: trustedProxies
       type:
         list:
@@ -938,6 +941,18 @@ var schemaYAML = typed.YAMLObject(`types:
             namedType: com.github.streamgateway.streamgateway.api.v1alpha1.ChannelPattern
           elementRelationship: associative
 - name: com.github.streamgateway.streamgateway.api.v1alpha1.Switch
+  scalar: string
+- name: com.github.streamgateway.streamgateway.api.v1alpha1.TLS
+  map:
+    fields:
+    - name: minVersion
+      type:
+        namedType: com.github.streamgateway.streamgateway.api.v1alpha1.TLSVersion
+      default: TLS12
+    - name: secretName
+      type:
+        scalar: string
+- name: com.github.streamgateway.streamgateway.api.v1alpha1.TLSVersion
   scalar: string
 - name: com.github.streamgateway.streamgateway.api.v1alpha1.Thresholds
   map:

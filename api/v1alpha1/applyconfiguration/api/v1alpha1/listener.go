@@ -32,6 +32,9 @@ type ListenerApplyConfiguration struct {
 	// header is passed over. Absent: whoever connects to the pod is the client.
 	// 1 to 32 networks. Effect: hot.
 	TrustedProxies []apiv1alpha1.Network `json:"trustedProxies,omitempty"`
+	// tls makes pods answer clients with TLS, and HTTP/2. Absent: without; put
+	// an Ingress or Gateway in front that does.
+	TLS *TLSApplyConfiguration `json:"tls,omitempty"`
 }
 
 // ListenerApplyConfiguration constructs a declarative configuration of the Listener type for use with
@@ -73,5 +76,13 @@ func (b *ListenerApplyConfiguration) WithTrustedProxies(values ...apiv1alpha1.Ne
 	for i := range values {
 		b.TrustedProxies = append(b.TrustedProxies, values[i])
 	}
+	return b
+}
+
+// WithTLS sets the TLS field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the TLS field is set to the value of the last call.
+func (b *ListenerApplyConfiguration) WithTLS(value *TLSApplyConfiguration) *ListenerApplyConfiguration {
+	b.TLS = value
 	return b
 }
