@@ -11,6 +11,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log"
 	"log/slog"
 	"net"
 	"net/http"
@@ -192,11 +193,7 @@ func (s *Server) Run(ctx context.Context) error {
 // serve puts the handlers on the ports, until these are closed or ctx ends.
 func (s *Server) serve(ctx context.Context, failed chan<- error) {
 	quiet := slog.NewLogLogger(s.log.Handler(), slog.LevelDebug)
-	s.mainHTTP = &http.Server{
-		Handler: s.routes().Handler(), ErrorLog: quiet,
-		ReadHeaderTimeout: headerTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeaderBytes,
-		Protocols: protocols(s.certificate != nil), ConnContext: netio.ShortQueue,
-	}
+	s.mainHTTP = s.clientsHTTP(quiet)
 	s.standby.serves(s.mainHTTP)
 	if s.certificate != nil {
 		s.mainHTTP.TLSConfig = s.certificate.config()
@@ -243,6 +240,15 @@ func (s *Server) serveClients(ctx context.Context) error {
 		err = s.mainHTTP.Serve(l)
 	}
 	return fmt.Errorf("serving the port for clients: %w", err)
+}
+
+// clientsHTTP is the server of the port for clients, with all its defences.
+func (s *Server) clientsHTTP(quiet *log.Logger) *http.Server {
+	return &http.Server{
+		Handler: s.routes().Handler(), ErrorLog: quiet,
+		ReadHeaderTimeout: headerTimeout, WriteTimeout: transport.AnswerTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeaderBytes,
+		Protocols: protocols(s.certificate != nil), ConnContext: netio.ShortQueue,
+	}
 }
 
 // protocols lets clients speak HTTP/2 with TLS and without: a proxy in front may

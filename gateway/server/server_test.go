@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"path/filepath"
 	"strings"
@@ -327,27 +326,6 @@ func TestHTTP2WithoutTLSCarriesStreams(t *testing.T) {
 	g.post("a", "7")
 	if f := s.next(""); res.ProtoMajor != 2 || f.data != "7" {
 		t.Errorf("HTTP/%d: %+v", res.ProtoMajor, f)
-	}
-}
-
-func TestASlowHeaderHoldsNoConnectionForEver(t *testing.T) {
-	if testing.Short() {
-		t.Skip("waits for the real timeout")
-	}
-	t.Parallel()
-	g := start(t, nil)
-	main, _ := g.Addresses()
-	c, err := net.Dial("tcp", main)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer c.Close()
-	began := time.Now()
-	_, _ = c.Write([]byte("GET /v2/realtime/time HTTP/1.1\r\nHost: x\r\n"))
-	_ = c.SetReadDeadline(began.Add(2 * headerTimeout))
-	_, err = io.ReadAll(c)
-	if d := time.Since(began); err != nil || d > headerTimeout+2*time.Second {
-		t.Errorf("held for %s (%v)", d, err)
 	}
 }
 

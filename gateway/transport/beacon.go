@@ -63,9 +63,6 @@ func (b *Beacon) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		b.rates.Give(address, 1)
 		return
 	}
-	// Not every ResponseWriter has deadlines (tests, some middlewares): the
-	// size limit below holds without them.
-	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(bodyTimeout))
 	body, err := io.ReadAll(io.LimitReader(r.Body, maxBeaconBytes+1))
 	if err != nil || len(body) > maxBeaconBytes {
 		return

@@ -13,7 +13,12 @@ import (
 	"github.com/streamgateway/streamgateway/gateway/engine/wire/decode"
 )
 
-// bodyTimeout is how long a publisher may take to send its body.
+// AnswerTimeout is how long a request may take from its header to the last byte
+// of its answer, streams and the wait of polls aside: a client that reads
+// nothing of an answer does not hold it for ever. The server sets it.
+const AnswerTimeout = time.Minute
+
+// bodyTimeout is how long a client may take to send its body.
 const bodyTimeout = 15 * time.Second
 
 // maxBodiesBytes bounds the bodies in memory at once, so that publishers that
@@ -45,12 +50,24 @@ type refusal struct {
 	options []ProblemOption
 }
 
-// readBody reads at most the batch limit, before and after decompression, and
-// for at most bodyTimeout.
+// withBodyTimeout gives the body of every request so long to come, also one
+// that no handler reads: net/http reads it then, before the answer.
+func withBodyTimeout(w http.ResponseWriter, r *http.Request) {
+	if r.Body != nil && r.Body != http.NoBody {
+		// Not every ResponseWriter has deadlines (tests, some middlewares): the
+		// limits of size hold without them.
+		_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(bodyTimeout))
+	}
+}
+
+// bodyRead ends the time for a body that has come whole: what follows, a stream
+// or the wait for a log, may last longer.
+func bodyRead(w http.ResponseWriter) {
+	_ = http.NewResponseController(w).SetReadDeadline(time.Time{}) // as above
+}
+
+// readBody reads at most the batch limit, before and after decompression.
 func readBody(w http.ResponseWriter, r *http.Request) ([]byte, *refusal) {
-	// Not every ResponseWriter has deadlines (tests, some middlewares): the
-	// size limit below holds without them.
-	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(bodyTimeout))
 	tooLarge := &refusal{http.StatusRequestEntityTooLarge, KindBatchTooLarge, []ProblemOption{
 		Limit("batch-bytes", decode.MaxBatchBytes, "request"),
 		Detail("the body is over " + strconv.Itoa(decode.MaxBatchBytes) + " bytes; send it in parts"),
@@ -80,6 +97,7 @@ func readBody(w http.ResponseWriter, r *http.Request) ([]byte, *refusal) {
 	case err != nil:
 		return nil, unreadable("the body ended early or is not what Content-Encoding says")
 	}
+	bodyRead(w)
 	return body, nil
 }
 

@@ -40,6 +40,8 @@ func parsePoll(r *http.Request, query url.Values, c *Connections, ask *streamReq
 // poll answers once. The events are those that a stream would have got from
 // the same position, so one rule serves both.
 func (s *Streams) poll(w http.ResponseWriter, r *http.Request, ask *streamRequest) {
+	// Without deadlines (tests, some middlewares) the answer waits for the client.
+	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(ask.wait + AnswerTimeout))
 	a, err := s.engine.Poll(r.Context(), ask.Request, engine.Poll{Wait: ask.wait, MaxEvents: ask.limit, MaxBytes: maxPageBytes})
 	switch {
 	case err == nil:

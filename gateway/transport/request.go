@@ -61,6 +61,7 @@ func withRequest(next http.Handler, refusals *refusals) http.Handler {
 		h["Referrer-Policy"] = []string{"no-referrer"}
 		h["Cache-Control"] = []string{"no-store"}
 		r = r.WithContext(context.WithValue(r.Context(), requestKey{}, q))
+		withBodyTimeout(w, r)
 		next.ServeHTTP(w, r)
 		if q.problem != "" {
 			refusals.tell(r, q)

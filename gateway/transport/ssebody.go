@@ -10,7 +10,6 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
-	"time"
 
 	"github.com/streamgateway/streamgateway/gateway/engine/wire"
 )
@@ -119,11 +118,7 @@ func readSmallJSON(w http.ResponseWriter, r *http.Request) ([]byte, *refusal) {
 	if media, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || media != "application/json" {
 		return nil, streamRefusal(http.StatusUnsupportedMediaType, KindUnsupportedMediaType, "send application/json")
 	}
-	// Not every ResponseWriter has deadlines: the size limit holds without them.
-	control := http.NewResponseController(w)
-	_ = control.SetReadDeadline(time.Now().Add(bodyTimeout))
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxStreamBodyBytes))
-	_ = control.SetReadDeadline(time.Time{}) // a stream follows, which lasts
 	var over *http.MaxBytesError
 	switch {
 	case errors.As(err, &over):
@@ -132,6 +127,7 @@ func readSmallJSON(w http.ResponseWriter, r *http.Request) ([]byte, *refusal) {
 	case err != nil:
 		return nil, unreadable("the body ended early")
 	}
+	bodyRead(w)
 	return body, nil
 }
 

@@ -33,11 +33,15 @@ type HTTP struct {
 }
 
 // NewHTTP makes the sink of one response. Headers are set, nothing is written.
+// The deadline that answers have is taken away: a stream lasts, and the engine
+// gives up who takes nothing.
 func NewHTTP(w http.ResponseWriter) *HTTP {
-	return &HTTP{
+	h := &HTTP{
 		w: w, control: http.NewResponseController(w),
 		block: make(chan []byte, 1), closed: make(chan struct{}),
 	}
+	_ = h.control.SetWriteDeadline(time.Time{}) // without deadlines there is none to take away
+	return h
 }
 
 // TryWrite hands over b when nothing is on its way. The sink is blocked until
