@@ -16,7 +16,14 @@ import (
 type browsers struct {
 	mu     sync.Mutex
 	totals browserTotals
-	heard  map[string]time.Time // by sid: when its latency counted last
+	heard  map[string]vote // by sid
+}
+
+// vote is when a page's report counted last, and how many events it had got
+// by then.
+type vote struct {
+	at     time.Time
+	events uint64
 }
 
 // browserTotals counts since the start.
@@ -37,20 +44,22 @@ func (t browserTotals) since(older browserTotals) browserTotals {
 const maxHeard = 128 << 10
 
 // take counts a report. served tells that its stream is open here; a second
-// vote of a stream within spacing is dropped.
+// vote of a stream within spacing is dropped, and the latency of a page that
+// got nothing since its last one is an old one, which is not counted again.
 func (b *browsers) take(r transport.BrowserReport, served bool, spacing time.Duration) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if served {
 		now := time.Now()
 		last, known := b.heard[r.SID]
-		if known && now.Sub(last) < spacing || !known && len(b.heard) >= maxHeard {
+		if known && now.Sub(last.at) < spacing || !known && len(b.heard) >= maxHeard {
 			return
 		}
 		if b.heard == nil {
-			b.heard = map[string]time.Time{}
+			b.heard = map[string]vote{}
 		}
-		b.heard[r.SID] = now
+		b.heard[r.SID] = vote{now, r.Events}
+		r.Measured = r.Measured && (!known || r.Events != last.events)
 	}
 	b.totals.reports++
 	if r.Buffering {
@@ -70,12 +79,12 @@ func (t *browserTotals) add(r transport.BrowserReport) {
 	t.average += r.Average.Seconds()
 }
 
-// sweep forgets votes that are over.
-func (b *browsers) sweep(spacing time.Duration) {
+// sweep forgets pages that have not reported for this long.
+func (b *browsers) sweep(silent time.Duration) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	for sid, at := range b.heard {
-		if time.Since(at) > spacing {
+	for sid, last := range b.heard {
+		if time.Since(last.at) > silent {
 			delete(b.heard, sid)
 		}
 	}

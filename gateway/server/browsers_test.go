@@ -15,7 +15,7 @@ import (
 )
 
 func late(sid string, p95 time.Duration) transport.BrowserReport {
-	return transport.BrowserReport{SID: sid, Measured: true, Average: p95 / 2, P95: p95}
+	return transport.BrowserReport{SID: sid, Events: 1, Measured: true, Average: p95 / 2, P95: p95}
 }
 
 func TestAPageHasOneVoteInHalfAnInterval(t *testing.T) {
@@ -29,13 +29,20 @@ func TestAPageHasOneVoteInHalfAnInterval(t *testing.T) {
 			t.Errorf("%d reports, %d latencies of two pages", got.reports, got.latency.Count())
 		}
 		time.Sleep(31 * time.Second)
-		b.sweep(30 * time.Second)
-		if b.heard != nil {
-			t.Errorf("%d pages are remembered for ever", len(b.heard))
+		old := late("a", 5*time.Second)
+		b.take(old, true, 30*time.Second)
+		if got := b.now(); got.reports != 3 || got.latency.Count() != 2 {
+			t.Errorf("%d reports, %d latencies: a page that got nothing tells an old latency", got.reports, got.latency.Count())
 		}
-		b.take(late("a", 10*time.Millisecond), true, 30*time.Second)
-		if got := b.now(); got.reports != 3 {
-			t.Errorf("%d reports in the next interval", got.reports)
+		time.Sleep(31 * time.Second)
+		old.Events++
+		b.take(old, true, 30*time.Second)
+		if got := b.now(); got.latency.Count() != 3 {
+			t.Errorf("%d latencies in the next interval", got.latency.Count())
+		}
+		time.Sleep(121 * time.Second)
+		if b.sweep(2 * time.Minute); b.heard != nil {
+			t.Errorf("%d pages are remembered for ever", len(b.heard))
 		}
 	})
 }
@@ -120,10 +127,10 @@ func TestWhatAPageReportsIsSeenInMetricsReportAndScrape(t *testing.T) {
 	if open.BeaconMs != 60000 || !open.Flags["beacon"] {
 		t.Errorf("sg.open says %+v", open)
 	}
-	g.beacon(fmt.Sprintf(`{"sid":%q,"avgLatencyMs":100,"p95LatencyMs":400,"buffering":false}`, open.SID))
-	g.beacon(fmt.Sprintf(`{"sid":%q,"avgLatencyMs":9000,"p95LatencyMs":9000}`, open.SID)) // too soon
-	g.beacon(`{"sid":"nobody","avgLatencyMs":9000,"p95LatencyMs":9000,"buffering":true}`) // no stream
-	g.beacon(`{"sid":"nobody","avgLatencyMs":-9000,"p95LatencyMs":1e999}`)                // no sense
+	g.beacon(fmt.Sprintf(`{"sid":%q,"eventsReceived":1,"avgLatencyMs":100,"p95LatencyMs":400,"buffering":false}`, open.SID))
+	g.beacon(fmt.Sprintf(`{"sid":%q,"eventsReceived":1,"avgLatencyMs":9000,"p95LatencyMs":9000}`, open.SID)) // too soon
+	g.beacon(`{"sid":"nobody","eventsReceived":1,"avgLatencyMs":9000,"p95LatencyMs":9000,"buffering":true}`) // no stream
+	g.beacon(`{"sid":"nobody","eventsReceived":1,"avgLatencyMs":-9000,"p95LatencyMs":1e999}`)                // no sense
 	var m transport.Metrics
 	g.get(g.base+"/metrics", &m)
 	if b := m.LatencyMs.Browser; b.Reports != 2 || b.Avg != 100 || b.P95 < 330 || b.P95 > 480 {
@@ -153,7 +160,7 @@ func TestAnotherIntervalReachesOpenPagesAndTheFlagStopsReports(t *testing.T) {
 		h.Features = []config.Feature{{Name: "beacon", Mode: config.Disabled}}
 	}))
 	s.next("sg.flags")
-	g.beacon(fmt.Sprintf(`{"sid":%q,"avgLatencyMs":100,"p95LatencyMs":400}`, open.SID))
+	g.beacon(fmt.Sprintf(`{"sid":%q,"eventsReceived":1,"avgLatencyMs":100,"p95LatencyMs":400}`, open.SID))
 	if got := g.report().Browsers.Reports; got != 0 {
 		t.Errorf("%d reports counted that the flag forbids", got)
 	}

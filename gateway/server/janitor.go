@@ -37,7 +37,7 @@ func (s *Server) janitor(ctx context.Context) {
 		s.sessions.Sweep()
 		s.beacon.Sweep()
 		s.doors.Sweep()
-		s.browsers.sweep(beaconSpacing(s.flags.Load()))
+		s.browsers.sweep(2 * s.flags.Load().beaconInterval)
 		s.histograms.cleanup.Observe(time.Since(began).Seconds())
 		s.weigh()
 		if time.Since(s.history.newest()) >= samplePeriod {

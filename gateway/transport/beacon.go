@@ -11,9 +11,10 @@ import (
 
 // BrowserReport is what one page tells of how it feels.
 type BrowserReport struct {
-	SID string // of its stream; "" = it has none
-	// Measured tells that events came since the last report, and how late:
-	// from the log to the page's handler, by the page's estimate of our clock.
+	SID    string // of its stream; "" = it has none
+	Events uint64 // that the page has got since it was loaded
+	// Measured tells that the page knows how late its newest events were: from
+	// the log to its handler, by its estimate of our clock.
 	Measured     bool
 	Average, P95 time.Duration
 	Buffering    bool // something between the page and us holds streams back
@@ -24,6 +25,7 @@ const (
 	// maxBrowserLatency is later than any event that is still worth showing;
 	// what claims to be later is a clock that is wrong, or a lie.
 	maxBrowserLatency = 10 * time.Minute
+	maxBrowserEvents  = 1 << 53 // as far as a page can count
 )
 
 // Beacon is the handler of POST /beacon. It answers 204 whatever comes, since
@@ -76,6 +78,7 @@ func (b *Beacon) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func parseBeacon(body []byte) (BrowserReport, bool) {
 	var members struct {
 		SID       string   `json:"sid"`
+		Events    float64  `json:"eventsReceived"`
 		Average   *float64 `json:"avgLatencyMs"`
 		P95       *float64 `json:"p95LatencyMs"`
 		Buffering bool     `json:"buffering"`
@@ -83,8 +86,11 @@ func parseBeacon(body []byte) (BrowserReport, bool) {
 	if err := json.Unmarshal(body, &members); err != nil {
 		return BrowserReport{}, false
 	}
-	report := BrowserReport{SID: members.SID, Buffering: members.Buffering}
-	if members.Average == nil && members.P95 == nil {
+	if members.Events < 0 || members.Events > maxBrowserEvents {
+		return BrowserReport{}, false
+	}
+	report := BrowserReport{SID: members.SID, Events: uint64(members.Events), Buffering: members.Buffering}
+	if report.Events == 0 || members.Average == nil && members.P95 == nil {
 		return report, true
 	}
 	average, ok := browserLatency(members.Average)

@@ -26,7 +26,7 @@ func beaconOf(t *testing.T, b http.Handler, body, address string) {
 
 func TestAReportIsReadAndWhatMakesNoSenseIsDroppedWhole(t *testing.T) {
 	const whole = `{"connectionState":"connected","avgLatencyMs":12.5,"p95LatencyMs":80,"eventsReceived":7,"duplicatesDetected":0,"totalDisconnects":0,"reconnectAttempts":0,"connectionUptimeSeconds":9,"eventRate":0.7,"transport":"sse","buffering":true,"sid":"s1"}`
-	good := BrowserReport{SID: "s1", Measured: true, Average: 12500 * time.Microsecond, P95: 80 * time.Millisecond, Buffering: true}
+	good := BrowserReport{SID: "s1", Events: 7, Measured: true, Average: 12500 * time.Microsecond, P95: 80 * time.Millisecond, Buffering: true}
 	for name, c := range map[string]struct {
 		body string
 		want []BrowserReport
@@ -34,13 +34,16 @@ func TestAReportIsReadAndWhatMakesNoSenseIsDroppedWhole(t *testing.T) {
 		"a whole report":               {whole, []BrowserReport{good}},
 		"no event came":                {`{"sid":"s1","avgLatencyMs":null,"p95LatencyMs":null}`, []BrowserReport{{SID: "s1"}}},
 		"a page that polls":            {`{"sid":null,"buffering":true}`, []BrowserReport{{Buffering: true}}},
-		"a clock that is a little off": {`{"avgLatencyMs":-3,"p95LatencyMs":-0.5}`, []BrowserReport{{Measured: true}}},
-		"a negative latency":           {`{"sid":"s1","avgLatencyMs":1,"p95LatencyMs":-5000}`, nil},
-		"a latency of hours":           {`{"sid":"s1","avgLatencyMs":1,"p95LatencyMs":7200000}`, nil},
-		"half a measurement":           {`{"sid":"s1","p95LatencyMs":5}`, nil},
-		"more than a float holds":      {`{"avgLatencyMs":1,"p95LatencyMs":1e999}`, nil},
-		"no number":                    {`{"avgLatencyMs":NaN,"p95LatencyMs":NaN}`, nil},
-		"text for a number":            {`{"avgLatencyMs":"1","p95LatencyMs":"2"}`, nil},
+		"a page without any event yet": {`{"sid":"s1","eventsReceived":0,"avgLatencyMs":0,"p95LatencyMs":0}`, []BrowserReport{{SID: "s1"}}},
+		"a clock that is a little off": {`{"eventsReceived":2,"avgLatencyMs":-3,"p95LatencyMs":-0.5}`, []BrowserReport{{Events: 2, Measured: true}}},
+		"fewer than no events":         {`{"sid":"s1","eventsReceived":-1}`, nil},
+		"endless events":               {`{"sid":"s1","eventsReceived":1e300}`, nil},
+		"a negative latency":           {`{"sid":"s1","eventsReceived":1,"avgLatencyMs":1,"p95LatencyMs":-5000}`, nil},
+		"a latency of hours":           {`{"sid":"s1","eventsReceived":1,"avgLatencyMs":1,"p95LatencyMs":7200000}`, nil},
+		"half a measurement":           {`{"sid":"s1","eventsReceived":1,"p95LatencyMs":5}`, nil},
+		"more than a float holds":      {`{"eventsReceived":1,"avgLatencyMs":1,"p95LatencyMs":1e999}`, nil},
+		"no number":                    {`{"eventsReceived":1,"avgLatencyMs":NaN,"p95LatencyMs":NaN}`, nil},
+		"text for a number":            {`{"eventsReceived":1,"avgLatencyMs":"1","p95LatencyMs":"2"}`, nil},
 		"a list":                       {`[1,2]`, nil},
 		"nothing":                      {``, nil},
 		"deep nesting":                 {strings.Repeat("[", 4000), nil},
