@@ -156,8 +156,17 @@ func TestThePageIsThereOnlyInDevelopment(t *testing.T) {
 	}
 	defer res.Body.Close()
 	body, _ := io.ReadAll(res.Body)
-	if res.StatusCode != 200 || !strings.Contains(string(body), "EventSource") || res.Header.Get("Content-Security-Policy") == "" {
+	if res.StatusCode != 200 || !strings.Contains(string(body), `from "/v2/realtime/client.js"`) || res.Header.Get("Content-Security-Policy") == "" {
 		t.Errorf("%d %s", res.StatusCode, body)
+	}
+	script, err := http.Get("http://" + main + "/v2/realtime/client.js")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer script.Body.Close()
+	code, _ := io.ReadAll(script.Body)
+	if script.StatusCode != 200 || !strings.Contains(string(code), "as createClient") || !strings.Contains(string(code), "as readTokens") {
+		t.Errorf("%d, %d bytes without a client in them", script.StatusCode, len(code))
 	}
 	lines := strings.Split(strings.TrimSpace(Try(main, false)), "\n")
 	if len(lines) != 3 || !strings.Contains(lines[0], main+"/v2/realtime/stream?channels=demo") {

@@ -63,6 +63,9 @@ func New(o Options) (*Server, error) {
 			return nil, fmt.Errorf("taking over sockets: %w", err)
 		}
 	}
+	if s.client, err = transport.NewScript(client); err != nil {
+		return nil, err
+	}
 	s.makeRooms(hot, api)
 	s.config = newReloader(&s.options, s.take)
 	if s.source, err = s.makeSource(hot, api); err != nil {

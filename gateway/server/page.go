@@ -1,7 +1,7 @@
 package server
 
 import (
-	_ "embed" // the page is one file in the binary
+	_ "embed" // the page and the client are files in the binary
 	"fmt"
 	"io"
 	"net/http"
@@ -11,13 +11,20 @@ import (
 //go:embed page.html
 var page string
 
+// client is the browser client, so that a plain page needs no build step. It is
+// written by gateway/client/build.js, and a test there holds it against the
+// sources.
+//
+//go:embed client.js
+var client []byte
+
 // devPage shows the live stream of a gateway that is run alone, with a form to
-// publish.
+// publish; it reads by the client that the gateway serves.
 func devPage() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		h := w.Header()
 		h.Set("Content-Type", "text/html; charset=utf-8")
-		h.Set("Content-Security-Policy", "default-src 'none'; connect-src 'self'; img-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'")
+		h.Set("Content-Security-Policy", "default-src 'none'; connect-src 'self'; img-src data:; style-src 'unsafe-inline'; script-src 'self' 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'")
 		h.Set("X-Content-Type-Options", "nosniff")
 		_, _ = io.WriteString(w, page) // the reader is gone when this fails
 	})

@@ -82,6 +82,7 @@ type Server struct {
 	sse         *transport.Streams
 	sessions    *transport.Sessions
 	beacon      *transport.Beacon
+	client      *transport.Script
 	browsers    browsers
 	doors       *transport.Doors
 	config      *reloader
@@ -265,7 +266,7 @@ func protocols(tls bool) *http.Protocols {
 func (s *Server) routes() transport.Routes {
 	r := transport.Routes{
 		Stream: s.sse, Publish: s.publish, History: transport.NewHistory(s.engine, s.subscriber),
-		Sessions: s.sessions, Beacon: s.beacon, Doors: s.doors,
+		Sessions: s.sessions, Beacon: s.beacon, Client: s.client, Doors: s.doors,
 		Metrics: s.metrics, MetricsAccess: s.publisher, Log: s.log,
 	}
 	if s.options.Dev {

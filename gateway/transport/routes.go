@@ -16,6 +16,7 @@ type Routes struct {
 	Sessions *Sessions      // PATCH and DELETE /sessions/{sid}
 	History  *History       // GET below /channels/{channel}
 	Beacon   http.Handler   // POST /beacon
+	Client   http.Handler   // GET /client.js
 	Metrics  func() Metrics // GET /metrics
 	// MetricsAccess says who may read Metrics.
 	MetricsAccess Authenticator
@@ -43,6 +44,7 @@ func (r Routes) Handler() http.Handler {
 		http.MethodPatch: http.HandlerFunc(r.Sessions.Patch), http.MethodDelete: http.HandlerFunc(r.Sessions.Delete),
 	})
 	mux.Handle(Base+"/beacon", methods{http.MethodPost: r.Beacon})
+	mux.Handle(Base+"/client.js", withHead(r.Client))
 	mux.Handle(Base+"/time", withHead(http.HandlerFunc(r.Doors.serveTime)))
 	mux.Handle(Base+"/metrics", withHead(http.HandlerFunc(r.serveMetrics)))
 	mux.HandleFunc("/", func(w http.ResponseWriter, q *http.Request) {
