@@ -36,6 +36,7 @@ func (s *Server) console() string {
 // localServer is the surface for people who may enter the pod.
 func (s *Server) localServer(quiet *log.Logger) *http.Server {
 	mux := http.NewServeMux()
+	mux.Handle(profilesPath, profiles())
 	mux.Handle("/", console.Handler(s.consoleData))
 	return &http.Server{
 		Handler: onlyLocal(mux), ErrorLog: quiet,

@@ -55,7 +55,11 @@ func (s *Server) stored(records []wire.Record) {
 			continue
 		}
 		parent := r.Trace
-		s.tracing.tracer.Under("ring", parent, s.tracing.received).End()
+		span := s.tracing.tracer.Under("ring", parent, s.tracing.received)
+		if span == nil {
+			continue // traced by others only
+		}
+		span.End()
 		stored := time.Now()
 		s.engine.Watch(r.Seq, r.Channel, func() {
 			span := s.tracing.tracer.Under("first write", parent, stored)
