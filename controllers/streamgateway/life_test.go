@@ -32,7 +32,7 @@ func (w *world) toolsSee(phase string, want kstatus.Status) {
 
 func TestToolsSeeEachPhaseOfALife(t *testing.T) {
 	w := newWorld(t)
-	w.sample(v1alpha1.StreamGatewaySpec{Rollback: &v1alpha1.Rollback{GuardPeriod: "0s"}})
+	w.sample(v1alpha1.StreamGatewaySpec{Rollback: &v1alpha1.Rollback{GuardPeriod: "0s", WarmPeriod: "0s"}})
 	w.toolsSee("nobody has looked at it", kstatus.InProgressStatus)
 	w.operate(builtInImage)
 	w.deployment(builtInImage)
