@@ -19,7 +19,6 @@ import type {
 
 const SETTLE_MS = 5; // subscriptions of one moment become one request
 const LINGER_MS = 2000; // without subscriptions, before the connection ends
-const BEACON_MS = 60_000;
 
 /** Makes a client. It connects with the first subscription. */
 export function createClient<S extends Schema = Record<string, any>>(options: ClientOptions = {}, env: Env = browser()): RealtimeClient<S> {
@@ -49,6 +48,8 @@ class Client implements RealtimeClient, Host {
   #buffering = false;
   #upSince = 0;
   #preparing = false;
+  #beaconMs = 60_000;
+  #reported = 0; // live events of before the last report
   #cancelSettle = () => {};
   #ends: (() => void)[] = [];
 
@@ -166,7 +167,10 @@ class Client implements RealtimeClient, Host {
         this.denied(names);
         this.#share?.tellDenied(names);
       },
-      flags: (flags: Record<string, boolean>) => this.#setFlags(flags),
+      flags: (flags: Record<string, boolean>, beaconMs = this.#beaconMs) => {
+        this.#beaconMs = beaconMs;
+        this.#setFlags(flags);
+      },
       clock: (serverMs: number, roundTripMs: number) => {
         if (this.#meter.clock(serverMs, roundTripMs, this.env.now())) void this.#askTime();
       },
@@ -297,7 +301,9 @@ class Client implements RealtimeClient, Host {
     on("visibilitychange", () => {
       this.#share?.visibility();
       if (this.env.visible()) this.#connection?.wake(false);
+      else this.#sendBeacon();
     });
+    on("freeze", () => this.#share?.yield());
     on("pagehide", () => this.#leave());
     on("pageshow", () => {
       this.#share?.announce();
@@ -379,16 +385,17 @@ class Client implements RealtimeClient, Host {
   }
 
   #beaconLater(): void {
-    this.#ends.push(this.env.after(BEACON_MS * (0.8 + this.env.random() * 0.4), () => {
+    this.#ends.push(this.env.after(this.#beaconMs * (0.8 + this.env.random() * 0.4), () => {
       this.#sendBeacon();
       this.#beaconLater();
     }));
   }
 
-  /** Sends the metrics of the tab that has the connection. */
+  /** Sends the metrics of the tab that has the connection; without latencies when nothing new was measured. */
   #sendBeacon(): void {
-    const sid = this.#connection?.current?.sid;
     if (!this.#sampled || this.flags["beacon"] === false || !this.#connection) return;
-    this.env.beacon(`${this.#gateway.base}/beacon`, JSON.stringify({ ...this.metrics(), sid }));
+    const quiet = this.#meter.measured === this.#reported && { avgLatencyMs: null, p95LatencyMs: null };
+    this.#reported = this.#meter.measured;
+    this.env.beacon(`${this.#gateway.base}/beacon`, JSON.stringify({ ...this.metrics(), ...quiet, sid: this.#connection.current?.sid }));
   }
 }

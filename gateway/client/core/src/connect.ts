@@ -33,7 +33,8 @@ export interface Sink {
   reset(notice: ResetNotice): void;
   gap(notice: GapNotice): void;
   denied(names: readonly string[]): void;
-  flags(flags: Record<string, boolean>): void;
+  /** `beaconMs` is how often reports are wanted, where the gateway said. */
+  flags(flags: Record<string, boolean>, beaconMs?: number): void;
   /** Server time, which came now to a request of then. */
   clock(serverMs: number, roundTripMs: number): void;
   /** The gateway is there, though it may have nothing to tell. */
@@ -158,10 +159,10 @@ export class Connection {
   }
 
   /** Called by a session when its stream opened. */
-  opened(session: Session, flags: Record<string, boolean>): void {
+  opened(session: Session, flags: Record<string, boolean>, beaconMs?: number): void {
     this.#renewed = false;
     this.#flags = flags; // this stream was opened by them
-    this.flags(flags);
+    this.flags(flags, beaconMs);
     if (session !== this.current) return;
     this.upSince = this.gateway.env.now();
     this.#enter("connected");
@@ -186,10 +187,10 @@ export class Connection {
     this.#base = Math.max(1000, milliseconds);
   }
 
-  flags(flags: Record<string, boolean>): void {
+  flags(flags: Record<string, boolean>, beaconMs?: number): void {
     const before = this.#flags;
     this.#flags = flags;
-    this.sink.flags(flags);
+    this.sink.flags(flags, beaconMs);
     const { env } = this.gateway;
     const changed = (name: string) => (before[name] === false) !== (flags[name] === false);
     if (this.current?.sid && (changed("compression") || changed("zstd"))) this.move(env.random() * 1000);

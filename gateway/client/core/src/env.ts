@@ -18,7 +18,7 @@ export interface Env {
   random(): number;
   online(): boolean;
   visible(): boolean;
-  /** `online`, `offline`, `visibilitychange`, `pagehide`, `pageshow`; returns the way to end it. */
+  /** `online`, `offline`, `visibilitychange`, `freeze`, `pagehide`, `pageshow`; returns the way to end it. */
   on(event: string, run: () => void): () => void;
   /** Text kept for this tab; both throw where the browser blocks it. */
   load(key: string): string | null;
@@ -43,7 +43,7 @@ export function browser(): Env {
     online: () => g.navigator?.onLine !== false,
     visible: () => g.document?.visibilityState !== "hidden",
     on(event, run) {
-      const target = event === "visibilitychange" ? g.document : g;
+      const target = /^(vis|fre)/.test(event) ? g.document : g;
       target?.addEventListener?.(event, run);
       return () => target?.removeEventListener?.(event, run);
     },

@@ -2,7 +2,7 @@
 
 const KEPT = 1000; // latencies
 const SECONDS = 10;
-const GOOD_MS = 20; // a round trip whose half is no error worth asking again
+const GOOD_MS = 100; // a round trip that is no reason to ask again: over HTTP/1.1 that would leave a second connection behind
 const STALE_MS = 600_000;
 
 export class Meter {
@@ -14,7 +14,8 @@ export class Meter {
   /** Server's clock less this one's. */
   offsetMs = 0;
   readonly #latencies = new Float64Array(KEPT);
-  #measured = 0;
+  /** Live events so far. */
+  measured = 0;
   readonly #counts = new Float64Array(SECONDS + 1); // by second, the one under way too
   #second = 0;
   #bestMs = Infinity; // round trip of the offset in use
@@ -25,7 +26,7 @@ export class Meter {
     if (!live) return;
     this.#advance(now);
     this.#counts[this.#second % this.#counts.length]!++;
-    this.#latencies[this.#measured++ % KEPT] = Math.max(0, now + this.offsetMs - time);
+    this.#latencies[this.measured++ % KEPT] = Math.max(0, now + this.offsetMs - time);
   }
 
   /** Takes the server's time from an answer; tells whether it should be asked more closely. */
@@ -47,7 +48,7 @@ export class Meter {
   }
 
   latency(): { avg: number; p95: number } {
-    const count = Math.min(this.#measured, KEPT);
+    const count = Math.min(this.measured, KEPT);
     if (!count) return { avg: 0, p95: 0 };
     const sorted = this.#latencies.slice(0, count).sort();
     const round = (ms: number) => Math.round(ms * 10) / 10;

@@ -148,7 +148,7 @@ export class Session {
         connection.sink.gap(data);
         return this.#move([], cursor);
       case "sg.flags":
-        return connection.flags(data.flags ?? {});
+        return connection.flags(data.flags ?? {}, data.beaconMs);
       case "sg.drain":
         return connection.move(data.inMs);
       case "sg.auth":
@@ -170,6 +170,6 @@ export class Session {
     this.#ask([...this.asked], this.#at);
     connection.sink.clock(data.time, now - this.#askedAt);
     this.#denied(data.denied);
-    connection.opened(this, data.flags ?? {});
+    connection.opened(this, data.flags ?? {}, data.beaconMs);
   }
 }

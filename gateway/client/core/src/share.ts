@@ -63,6 +63,7 @@ export class Share {
   #leaderVisible = true;
   #pingAt = 0;
   #beats = 0;
+  #beatAt = 0;
   #offered = false;
   #closed = false;
   #request = {};
@@ -105,6 +106,7 @@ export class Share {
   /** Leader: says that it is there, and how it is. */
   beat(): void {
     if (!this.leading) return;
+    this.#beatAt = this.env.now();
     this.tabs = this.#others.size + 1;
     this.#post({ t: "hb", term: this.term, ...this.host.report(), visible: this.env.visible(), tabs: this.tabs });
   }
@@ -137,6 +139,15 @@ export class Share {
       });
     }
     this.beat();
+  }
+
+  /** The page is about to be frozen: another tab leads, if there is one. */
+  yield(): void {
+    if (!this.leading) return;
+    this.leading = false;
+    this.host.follow();
+    this.#queue(); // behind the others; before the lock is let go, or nobody would have asked for it
+    this.#release();
   }
 
   /** Says good-bye; a page that comes back from the browser's cache announces itself again. */
@@ -248,8 +259,8 @@ export class Share {
       case "bye":
         this.#others.delete(m.tab);
         return this.leading ? this.host.union() : undefined;
-      case "ping":
-        return this.beat();
+      case "ping": // a frozen page may hear this, though it reads nothing: then it has not said a word for long
+        return this.env.now() - this.#beatAt < SILENT_MS ? this.beat() : undefined;
       case "retry":
         return this.leading ? this.host.retry() : undefined;
       case "ask":

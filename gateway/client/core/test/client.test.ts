@@ -540,8 +540,12 @@ describe("the beacon", () => {
     expect(JSON.parse(body.join(" "))).toMatchObject({ connectionState: "connected", sid: expect.any(String) });
     expect(tab.beacons[0]!.length).toBeLessThan(4096);
     const before = tab.beacons.length;
+    expect(JSON.parse(tab.beacons[0]!.slice(url!.length))).toMatchObject({ avgLatencyMs: null, p95LatencyMs: null });
+    gateway.publish("a", 1);
+    await settle();
     tab.fire("pagehide");
     expect(tab.beacons.length).toBe(before + 1);
+    expect(JSON.parse(tab.beacons.at(-1)!.slice(url!.length))).toMatchObject({ avgLatencyMs: 0, p95LatencyMs: 0 });
     gateway.control("sg.flags", { flagsRev: 2, flags: { beacon: false } });
     await world.advance(300_000);
     expect(tab.beacons.length).toBe(before + 1);

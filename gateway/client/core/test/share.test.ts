@@ -97,7 +97,8 @@ describe("the lead passes on under load, without loss or double,", () => {
   const ways: Record<string, (t: Tab) => void> = {
     "when the leader's tab is closed": (t) => (t.fire("pagehide"), t.close()),
     "when it crashes": (t) => t.crash(),
-    "when it freezes": (t) => t.freeze(),
+    "when it freezes without a word": (t) => t.freeze(),
+    "when it is told that it will be frozen": (t) => (t.fire("freeze"), t.freeze()),
     "when its client is closed": (t) => t.client.close(),
   };
   for (const [name, end] of Object.entries(ways)) {
