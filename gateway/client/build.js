@@ -1,12 +1,12 @@
 // Builds both packages into their dist folders: one minified module for each
-// entry, without dependencies, and its types. And it writes the client that the
-// gateway serves, which is committed.
+// entry, without dependencies, and its types. And it writes the files that are
+// committed: the client that the gateway serves, and the page of the demo.
 //
 //   node build.js
 import { execFileSync } from "node:child_process";
 import { writeFile } from "node:fs/promises";
 import { build } from "esbuild";
-import { bundle, path } from "./embedded.js";
+import { bundle, embedded } from "./embedded.js";
 import { packages } from "./size.js";
 
 const here = import.meta.dirname ?? new URL(".", import.meta.url).pathname;
@@ -20,4 +20,4 @@ for (const { folder, entries, external } of packages) {
   }
   execFileSync("npx", ["--no-install", "tsc", "-p", folder], { cwd: here, stdio: "inherit" });
 }
-await writeFile(path, await bundle());
+for (const file of embedded) await writeFile(file.path, await bundle(file));

@@ -58,11 +58,16 @@ const pages = {
       await fill(page, "[name=amount]", "999999999999");
       await page.click("button");
       await text(page, "#list li", "9,999,999,999.99");
+      await text(page, "#polled li", "9,999,999,999.99");
+      for (const way of ["stream", "poll"]) {
+        await text(page, `#${way}-average`, " ms");
+        await text(page, `#${way}-bytes`, "B");
+      }
       await text(page, "#answer", "Stored as ");
       await fill(page, "[name=token]", "wrong");
       await page.click("button");
       await text(page, "#answer[data-bad]", ": ");
-      assert.equal(await page.evaluate("document.getElementById('empty').hidden"), true);
+      assert.equal(await page.evaluate("document.querySelectorAll('#list li, #polled li').length"), 2);
     },
   },
 };

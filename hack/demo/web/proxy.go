@@ -19,11 +19,20 @@ func (h *handler) gateway() http.Handler {
 			p.SetURL(h.Gateway)
 			p.SetXForwarded()
 		},
+		ModifyResponse: func(r *http.Response) error {
+			if way := h.traffic.of(r.Request); way != nil {
+				way.answer(r)
+			}
+			return nil
+		},
 		Transport:     transport,
 		FlushInterval: -1,
 		ErrorHandler:  h.unreachable,
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if way := h.traffic.of(r); way != nil {
+			way.request(r)
+		}
 		ctx, stop := context.WithCancel(r.Context())
 		defer stop()
 		go func() {

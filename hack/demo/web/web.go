@@ -40,22 +40,24 @@ type Options struct {
 
 type handler struct {
 	Options
+	traffic traffic
 }
 
 // Handler serves the demo. Closing ends the streams that pass through it, which
 // would otherwise hold up an orderly stop for as long as a reader stays.
 func Handler(o Options) http.Handler {
-	h := &handler{o}
+	h := &handler{Options: o}
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /finance/revenue", h.revenue)
 	mux.HandleFunc("GET /finance/time", h.time)
+	mux.HandleFunc("GET /finance/traffic", h.traffic.serve)
 	mux.HandleFunc("GET /healthz", h.healthz)
 	mux.Handle("/v2/realtime/", h.gateway())
 	files, err := fs.Sub(page, "page")
 	if err != nil {
 		panic("page is not embedded: " + err.Error())
 	}
-	for _, path := range []string{"/{$}", "/page.js", "/style.css", "/icon.svg"} {
+	for _, path := range []string{"/{$}", "/app.js", "/style.css", "/icon.svg"} {
 		mux.Handle("GET "+path, http.FileServerFS(files))
 	}
 	return safe(mux)
