@@ -173,6 +173,8 @@ func TestValuesOfAnotherKindAreRefused(t *testing.T) {
 		"a policy that is none":         {fields{"queue.slowConsumerPolicy": "Drop"}, "spec.queue.slowConsumerPolicy", "Unsupported value"},
 		"a replay mode that is none":    {fields{"replay.mode": "On"}, "spec.replay.mode", "Unsupported value"},
 		"33 disabled features":          {fields{"override.disabledFeatures": many33()}, "spec.override.disabledFeatures", "must have at most 32 items"},
+		"a reconcile mode that is none": {fields{"override.reconcile": "Off"}, "spec.override.reconcile", "Unsupported value"},
+		"a revision that cannot be":     {fields{"override.pinnedRevision": "../x"}, "spec.override.pinnedRevision", "should match"},
 		"a rollback mode that is none":  {fields{"rollback.mode": "Never"}, "spec.rollback.mode", "Unsupported value"},
 		"a percent of three decimals":   {fields{"rollout.analysis.thresholds.maxDropPercent": "0.125"}, "spec.rollout.analysis.thresholds.maxDropPercent", "should match"},
 		"a breaker mode that is none":   {fields{"circuitBreaker.mode": "Auto"}, "spec.circuitBreaker.mode", "Unsupported value"},

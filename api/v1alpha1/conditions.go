@@ -1,7 +1,7 @@
 package v1alpha1
 
-// Condition types. All have positive polarity but RolledBack, Reconciling and
-// Stalled; the last two are never both True.
+// Condition types. All have positive polarity but RolledBack, Paused, Reconciling
+// and Stalled; the last two are never both True.
 const (
 	// ConditionReady: what spec asks for is live. Unknown while it rolls out.
 	ConditionReady = "Ready"
@@ -16,6 +16,8 @@ const (
 	ConditionAvailable = "Available"
 	// ConditionHealthy: the pods' numbers are within bounds.
 	ConditionHealthy = "Healthy"
+	// ConditionPaused: a person wants the operator to observe and report only.
+	ConditionPaused = "Paused"
 	// ConditionReconciling: the operator is at work.
 	ConditionReconciling = "Reconciling"
 	// ConditionStalled: the operator cannot go on without a change.
@@ -33,6 +35,8 @@ const (
 	ReasonRolledBack = "RolledBack"
 	// ReasonStalled: see the condition Stalled.
 	ReasonStalled = "Stalled"
+	// ReasonPaused: see the condition Paused.
+	ReasonPaused = "Paused"
 	// ReasonNameCollision: an object of this name belongs to somebody else.
 	ReasonNameCollision = "NameCollision"
 	// ReasonQuotaExceeded: a ResourceQuota refused an object.
@@ -45,7 +49,9 @@ const (
 
 // Reasons of Ready.
 const (
-	ReasonReady           = "Ready"
+	ReasonReady = "Ready"
+	// ReasonPinned: as Ready, for the revision that spec.override pins.
+	ReasonPinned          = "Pinned"
 	ReasonNotAccepted     = "NotAccepted"
 	ReasonRefsNotResolved = "RefsNotResolved"
 	ReasonNotProgrammed   = "NotProgrammed"
@@ -58,6 +64,9 @@ const (
 // Reasons of Accepted.
 const (
 	ReasonAccepted = "Accepted"
+	// ReasonPinnedRevisionNotFound: spec.override pins a revision that nobody
+	// knows.
+	ReasonPinnedRevisionNotFound = "PinnedRevisionNotFound"
 )
 
 // Reasons of ResolvedRefs.
@@ -128,6 +137,12 @@ const (
 	ReasonRetrying      = "Retrying"
 	ReasonDraining      = "Draining"
 	ReasonUpToDate      = "UpToDate"
+)
+
+// Reasons of Paused.
+const (
+	ReasonPausedBySpec = "PausedBySpec"
+	ReasonActive       = "Active"
 )
 
 // Reasons of Stalled.

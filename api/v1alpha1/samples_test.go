@@ -50,6 +50,9 @@ func TestEverySampleIsAccepted(t *testing.T) {
 func TestTheFullSampleNamesEveryField(t *testing.T) {
 	sample := documents(t, filepath.Join("..", "..", "config", "samples", "full.yaml"))[0]
 	for path := range specClasses(t) {
+		if path == "override.pinnedRevision" {
+			continue // none exists before the sample is applied
+		}
 		if _, found, err := unstructured.NestedFieldNoCopy(sample.Object, append([]string{"spec"}, strings.Split(path, ".")...)...); err != nil || !found {
 			t.Errorf("config/samples/full.yaml does not set spec.%s", path)
 		}

@@ -7,7 +7,7 @@ import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 // +kubebuilder:validation:MinProperties=1
 type StreamGatewayStatus struct {
 	// conditions are Ready, Accepted, Programmed, Available, Healthy,
-	// Reconciling, Stalled and RolledBack, always all of them. Ready means that what spec
+	// Paused, Reconciling, Stalled and RolledBack, always all of them. Ready means that what spec
 	// asks for is live; Available that traffic is served.
 	// +listType=map
 	// +listMapKey=type

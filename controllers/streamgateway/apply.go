@@ -12,6 +12,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/resourceversion"
 	corev1ac "k8s.io/client-go/applyconfigurations/core/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -151,7 +152,23 @@ func (r *Reconciler) apply(ctx context.Context, live client.Object, want runtime
 			m.WithResourceVersion(rv)
 		}
 	}
-	return r.Apply(ctx, want, client.FieldOwner(ControllerName), client.ForceOwnership)
+	err := r.Apply(ctx, want, client.FieldOwner(ControllerName), client.ForceOwnership)
+	if apierrors.IsInvalid(err) && live.GetResourceVersion() != "" && r.replace(ctx, live, want) == nil {
+		err = r.Apply(ctx, want, client.FieldOwner(ControllerName), client.ForceOwnership)
+	}
+	return err
+}
+
+// replace puts what is desired in the place of what somebody else wrote, lists
+// as a whole. An apply leaves their items of a list beside ours, and with an
+// edited port, which is known by its number, there would be two of its name.
+func (r *Reconciler) replace(ctx context.Context, live client.Object, want runtime.ApplyConfiguration) error {
+	text, err := json.Marshal(want)
+	if err != nil {
+		return err
+	}
+	edited := live.DeepCopyObject().(client.Object)
+	return r.Patch(ctx, edited, client.RawPatch(types.MergePatchType, text), client.FieldOwner(ControllerName))
 }
 
 // owned is the digest of the fields of a live object that the operator owns.

@@ -33,16 +33,17 @@ func unknown(reason, format string, args ...any) verdict {
 // conditions judges the scope and sets all conditions of a status.
 func (s *scope) conditions(status *v1alpha1.StreamGatewayStatus) {
 	v := verdicts{
-		accepted:   yes(v1alpha1.ReasonAccepted, ""),
+		accepted:   s.accepted(),
 		resolved:   s.resolvedRefs(),
 		programmed: s.programmed(),
 		available:  s.available(status.ActiveRevision != ""),
 		healthy:    s.healthy(),
 		rolledBack: s.rolledBack(),
+		paused:     s.pausedVerdict(),
 	}
 	v.stalled = s.stalled(v.programmed)
 	v.reconciling = s.reconciling(&v)
-	ready := v.ready(status.ActiveRevision)
+	ready := v.ready(s, status.ActiveRevision)
 	if v.reconciling.status == metav1.ConditionTrue {
 		s.lookAgain(movingInterval)
 	}
@@ -61,6 +62,7 @@ func (s *scope) conditions(status *v1alpha1.StreamGatewayStatus) {
 		{v1alpha1.ConditionAvailable, v.available},
 		{v1alpha1.ConditionHealthy, v.healthy},
 		{v1alpha1.ConditionRolledBack, v.rolledBack},
+		{v1alpha1.ConditionPaused, v.paused},
 		{v1alpha1.ConditionReconciling, v.reconciling},
 		{v1alpha1.ConditionStalled, v.stalled},
 	} {
@@ -80,11 +82,11 @@ func clip(message string) string {
 }
 
 type verdicts struct {
-	accepted, resolved, programmed, available, healthy, rolledBack, reconciling, stalled verdict
+	accepted, resolved, programmed, available, healthy, rolledBack, paused, reconciling, stalled verdict
 }
 
 // ready folds the others: first what is wrong, then what is not known yet.
-func (v *verdicts) ready(activeRevision string) verdict {
+func (v *verdicts) ready(s *scope, activeRevision string) verdict {
 	broken := func(reason string, because verdict) verdict {
 		return no(reason, "%s: %s", because.reason, because.message)
 	}
@@ -107,6 +109,8 @@ func (v *verdicts) ready(activeRevision string) verdict {
 		return broken(v1alpha1.ReasonUnavailable, v.available)
 	case v.healthy.status == metav1.ConditionFalse:
 		return broken(v1alpha1.ReasonUnhealthy, v.healthy)
+	case s.paused() && (activeRevision != s.desired || v.programmed.status == metav1.ConditionUnknown):
+		return unknown(v1alpha1.ReasonPaused, "serving %s; spec asks for %s, and spec.override.reconcile is Paused", activeRevision, s.desired)
 	case v.programmed.status == metav1.ConditionUnknown:
 		return unknown(waiting, "%s", v.programmed.message)
 	case v.resolved.status == metav1.ConditionUnknown:
@@ -116,6 +120,9 @@ func (v *verdicts) ready(activeRevision string) verdict {
 	}
 	if v.available.reason == v1alpha1.ReasonScaledToZero {
 		return yes(v1alpha1.ReasonReady, "revision %s is live without pods: %s", activeRevision, v.available.message)
+	}
+	if pinned(s.sg) != "" {
+		return yes(v1alpha1.ReasonPinned, "serving revision %s, which spec.override pins", activeRevision)
 	}
 	return yes(v1alpha1.ReasonReady, "serving revision %s", activeRevision)
 }
@@ -215,6 +222,9 @@ func (s *scope) deadlineExceeded() bool {
 // stalled: nothing will change until somebody changes something. p is the
 // verdict on Programmed.
 func (s *scope) stalled(p verdict) verdict {
+	if s.rejection != nil {
+		return yes(v1alpha1.ReasonInvalidSpec, "%s", s.rejection.message)
+	}
 	switch d := &s.decision; {
 	case d.State == rollout.RolledBack:
 		return yes(v1alpha1.ReasonRolledBack, "change spec, or set the annotation %s to %s/1, to try again", v1alpha1.AnnotationRetry, s.desired)
@@ -265,6 +275,8 @@ func (s *scope) reconciling(v *verdicts) verdict {
 	switch {
 	case v.stalled.status == metav1.ConditionTrue:
 		return no(v1alpha1.ReasonStalled, "")
+	case s.paused():
+		return no(v1alpha1.ReasonPaused, "")
 	case s.decision.State == rollout.RollingBack:
 		return yes(v1alpha1.ReasonRollingBack, "pods return to revision %s", s.decision.Run)
 	case s.err != nil:

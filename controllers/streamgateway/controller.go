@@ -2,7 +2,7 @@
 // status as the cluster is.
 //
 // A reconcile gathers what there is into a scope, runs a list of phases (one
-// file each: access, revise, config, observe, judge, workload, network, disruption), each of
+// file each: access, revise, config, observe, judge, workload, network, disruption; override.go has their list), each of
 // which calls a pure builder or decision and applies the result, and ends with
 // one write of status. It is the only package that writes to the cluster; what
 // objects look like is controllers/resources, how pods are asked is
@@ -83,26 +83,4 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 		return ctrl.Result{}, err
 	}
 	return ctrl.Result{RequeueAfter: s.wait}, nil
-}
-
-func (r *Reconciler) run(ctx context.Context, s *scope) error {
-	var errs []error
-	for _, phase := range []struct {
-		name string
-		run  func(context.Context, *scope) error
-	}{
-		{"access", r.access},
-		{"revise", r.revise},
-		{"config", r.config},
-		{"observe", r.observe},
-		{"judge", r.judge},
-		{"workload", r.workload},
-		{"network", r.network},
-		{"disruption", r.disruption},
-	} {
-		if err := phase.run(ctx, s); err != nil {
-			errs = append(errs, fmt.Errorf("%s: %w", phase.name, err))
-		}
-	}
-	return errors.Join(errs...)
 }

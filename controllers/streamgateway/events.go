@@ -61,6 +61,7 @@ func (r *Reconciler) announce(s *scope, before, after *v1alpha1.StreamGatewaySta
 		r.normal(s, nil, "Scaled", actionApply, "from %d to %d pods", *b.Desired, *a.Desired)
 	}
 	r.announceOverrides(s, before, after)
+	r.announceControl(s, before, after)
 	if c := turned(before, after, v1alpha1.ConditionResolvedRefs, metav1.ConditionFalse); c != nil {
 		r.warning(s, "RefNotResolved", actionResolve, c.Reason+": "+c.Message)
 	}

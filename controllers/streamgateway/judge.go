@@ -20,8 +20,7 @@ func (r *Reconciler) judge(ctx context.Context, s *scope) error {
 	if v == nil {
 		return nil // it could not be recorded; status says why
 	}
-	s.compare()
-	s.decision = rollout.Step(s.observation())
+	s.weigh()
 	if v.verdict == rollout.Pending {
 		s.lookAgain(s.analysisInterval())
 	}
@@ -50,6 +49,12 @@ func (r *Reconciler) judge(ctx context.Context, s *scope) error {
 		return r.writeRevision(ctx, s, v)
 	}
 	return nil
+}
+
+// weigh decides by what is seen now.
+func (s *scope) weigh() {
+	s.compare()
+	s.decision = s.decide(s.observation())
 }
 
 // running is how many pods say that they run the wanted revision.
@@ -88,7 +93,7 @@ func (r *Reconciler) rollBack(ctx context.Context, s *scope, v *revision) error 
 	if err := r.observe(ctx, s); err != nil {
 		return err
 	}
-	s.decision = rollout.Step(s.observation())
+	s.decision = s.decide(s.observation())
 	if s.decision.State == rollout.RolledBack {
 		r.normal(s, about, "RollbackCompleted", actionRollback, "%s -> %s on %d pods in %d ms, %d of %d streams still open",
 			v.name, s.decision.Run, s.summary.Acks.Acked, time.Since(start).Milliseconds(), s.summary.Connections, connections)

@@ -167,7 +167,7 @@ func (r *Reconciler) revise(ctx context.Context, s *scope) error {
 	if err := r.retry(ctx, s); err != nil {
 		return err
 	}
-	s.decision = rollout.Step(s.history())
+	s.decision = s.decide(s.history())
 	for _, name := range s.decision.Supersede {
 		v := s.revision(name)
 		v.verdict, v.detail.VerdictTime = rollout.Superseded, s.now
@@ -278,14 +278,7 @@ func (s *scope) restored(name string) (*side, error) {
 
 // runBase makes this pass run the decision's revision, which spec does not ask
 // for, on all pods.
-func (s *scope) runBase() error {
-	back, err := s.restored(s.decision.Run)
-	if err != nil {
-		return err
-	}
-	s.sg, s.plan, s.base = back.sg, back.plan, nil
-	return nil
-}
+func (s *scope) runBase() error { return s.restore(s.decision.Run) }
 
 // prune deletes the oldest revisions beyond the limit, but none that runs or
 // may have to.

@@ -45,7 +45,9 @@ type scope struct {
 	tooQuiet bool            // those that run the wanted revision deliver too little to be judged by
 	common   bool            // those that run another one cross the same threshold
 	problems []problem
-	err      error // of the phases; nil when all went through
+	// rejection is why spec cannot be acted on; nil: it can.
+	rejection *verdict
+	err       error // of the phases; nil when all went through
 
 	wait time.Duration // until the next look
 }
@@ -78,7 +80,8 @@ type memory struct {
 	breaches int
 	trouble  string // that was told of last
 	drains   drains
-	failures int // passes in a row
+	pin      *string // the pinned revision that was told of; nil: not known
+	failures int     // passes in a row
 
 	status     *v1alpha1.StreamGatewayStatus // as written last
 	statusRV   string                        // of that write
@@ -163,7 +166,10 @@ func (r *Reconciler) gather(ctx context.Context, s *scope) error {
 		return fmt.Errorf("reading spec: %w", err)
 	}
 	s.desired = s.plan.Revision
-	return r.readRevisions(ctx, s)
+	if err := r.readRevisions(ctx, s); err != nil {
+		return err
+	}
+	return s.pin()
 }
 
 // ownPods are the pods whose chain of owners leads to one of the Deployments:

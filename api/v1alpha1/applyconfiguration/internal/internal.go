@@ -475,6 +475,13 @@ var schemaYAML = typed.YAMLObject(`types:
           elementType:
             namedType: com.github.streamgateway.streamgateway.api.v1alpha1.FeatureName
           elementRelationship: associative
+    - name: pinnedRevision
+      type:
+        scalar: string
+    - name: reconcile
+      type:
+        namedType: com.github.streamgateway.streamgateway.api.v1alpha1.ReconcileMode
+      default: Active
 - name: com.github.streamgateway.streamgateway.api.v1alpha1.PodsStatus
   map:
     fields:
@@ -551,6 +558,8 @@ var schemaYAML = typed.YAMLObject(`types:
       type:
         namedType: com.github.streamgateway.streamgateway.api.v1alpha1.SlowConsumerPolicy
       default: DropWithGap
+- name: com.github.streamgateway.streamgateway.api.v1alpha1.ReconcileMode
+  scalar: string
 - name: com.github.streamgateway.streamgateway.api.v1alpha1.Replay
   map:
     fields:

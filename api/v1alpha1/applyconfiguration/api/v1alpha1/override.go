@@ -18,6 +18,16 @@ type OverrideApplyConfiguration struct {
 	// and any rollout say, from milliseconds after the change on. At most 32.
 	// Effect: at once, no pod is touched.
 	DisabledFeatures []apiv1alpha1.FeatureName `json:"disabledFeatures,omitempty"`
+	// pinnedRevision is the revision that runs, whatever the rest of spec says,
+	// and whatever became of it before: one of those that
+	// `kubectl get controllerrevisions` shows, without the gateway's name. It is
+	// neither judged nor taken back. 1 to 63 characters. Absent: what spec asks
+	// for runs. Effect: at once; pods are restarted if the revision needs others.
+	PinnedRevision *string `json:"pinnedRevision,omitempty"`
+	// reconcile Paused has the operator observe and report, and change nothing:
+	// no push, no rollout, no rollback, no repair of what somebody edits. Pods
+	// serve on. Default Active. Effect: at once, no pod is touched.
+	Reconcile *apiv1alpha1.ReconcileMode `json:"reconcile,omitempty"`
 }
 
 // OverrideApplyConfiguration constructs a declarative configuration of the Override type for use with
@@ -33,5 +43,21 @@ func (b *OverrideApplyConfiguration) WithDisabledFeatures(values ...apiv1alpha1.
 	for i := range values {
 		b.DisabledFeatures = append(b.DisabledFeatures, values[i])
 	}
+	return b
+}
+
+// WithPinnedRevision sets the PinnedRevision field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the PinnedRevision field is set to the value of the last call.
+func (b *OverrideApplyConfiguration) WithPinnedRevision(value string) *OverrideApplyConfiguration {
+	b.PinnedRevision = &value
+	return b
+}
+
+// WithReconcile sets the Reconcile field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the Reconcile field is set to the value of the last call.
+func (b *OverrideApplyConfiguration) WithReconcile(value apiv1alpha1.ReconcileMode) *OverrideApplyConfiguration {
+	b.Reconcile = &value
 	return b
 }

@@ -14,7 +14,7 @@ import (
 // StreamGatewayStatus is what a StreamGateway is.
 type StreamGatewayStatusApplyConfiguration struct {
 	// conditions are Ready, Accepted, Programmed, Available, Healthy,
-	// Reconciling, Stalled and RolledBack, always all of them. Ready means that what spec
+	// Paused, Reconciling, Stalled and RolledBack, always all of them. Ready means that what spec
 	// asks for is live; Available that traffic is served.
 	Conditions []v1.ConditionApplyConfiguration `json:"conditions,omitempty"`
 	// observedGeneration is the newest generation of spec that the operator has
