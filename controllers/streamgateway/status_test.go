@@ -357,7 +357,7 @@ func TestAtMostFiveRefusalsAreTold(t *testing.T) {
 		s.summary.Acks.Nacks = append(s.summary.Acks.Nacks, fleet.Nack{Pod: fmt.Sprint("pod-", i), Message: "no"})
 	}
 	s.summary.Acks.Nacked = 9
-	if got := s.status().Config; len(got.Nacks) != maxNacks || *got.Nacked != 10 {
+	if got := s.status().Config; len(got.Nacks) != maxNacks || *got.Nacked != 9 {
 		t.Errorf("%d refusals told of %d", len(got.Nacks), *got.Nacked)
 	}
 }
