@@ -20,6 +20,7 @@ type groupKey struct {
 type group struct {
 	key     groupKey
 	subs    *wire.SubSet
+	lane    *lane // of its tenant
 	members []*Stream
 	waiters []*waiter
 
@@ -167,7 +168,7 @@ func (l *loop) publish(g *group, b *block) {
 		return
 	}
 	g.passing, g.passAt = true, len(g.members)
-	l.ready.add(work{group: g})
+	l.ready.add(g.lane, work{group: g})
 }
 
 // trim drops the oldest recent blocks above the bounds, but never the newest.
@@ -213,7 +214,7 @@ func (l *loop) pass(g *group) {
 	g.passAt = min(g.passAt, len(g.members))
 	for written := l.n.writes; g.passAt > 0; {
 		if l.left == 0 || l.n.writes-written >= turn {
-			l.ready.add(work{group: g})
+			l.ready.add(g.lane, work{group: g})
 			return
 		}
 		g.passAt--
@@ -226,7 +227,7 @@ func (l *loop) pass(g *group) {
 	}
 	if g.repass {
 		g.repass, g.passAt = false, len(g.members)
-		l.ready.add(work{group: g})
+		l.ready.add(g.lane, work{group: g})
 		return
 	}
 	g.passing = false

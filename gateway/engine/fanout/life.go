@@ -108,7 +108,7 @@ func (l *loop) partGroup(s *Stream) {
 func (l *loop) group(key groupKey, subs *wire.SubSet) *group {
 	g := l.groups[key]
 	if g == nil {
-		g = &group{key: key, subs: subs, last: l.seen, lastFlush: never}
+		g = &group{key: key, subs: subs, last: l.seen, lastFlush: never, lane: l.ready.lane(subs.Tenant())}
 		g.timer.group = g
 		l.groups[key] = g
 		l.routes.add(g)
@@ -125,6 +125,7 @@ func (l *loop) dissolve(g *group) {
 	l.routes.remove(g)
 	l.segments.forget(g)
 	delete(l.groups, g.key)
+	l.ready.leave(g.lane)
 	g.pending = nil
 }
 

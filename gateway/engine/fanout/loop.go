@@ -102,38 +102,12 @@ const (
 	opQuit
 )
 
-// work is what still has to be written: a stream's next bytes, or a group's
-// new block to its members.
-type work struct {
-	stream *Stream
-	group  *group
-}
-
-// queue is first in, first out.
-type queue struct {
-	list []work
-	head int
-}
-
-func (q *queue) empty() bool { return q.head == len(q.list) }
-
-func (q *queue) add(w work) { q.list = append(q.list, w) }
-
-func (q *queue) take() work {
-	w := q.list[q.head]
-	q.list[q.head] = work{}
-	if q.head++; q.head == len(q.list) {
-		q.list, q.head = q.list[:0], 0
-	}
-	return w
-}
-
 func newLoop(f *Fanout, index int) *loop {
 	l := &loop{
 		f: f, index: index, wake: make(chan struct{}, 1),
 		rand:   rand.New(rand.NewPCG(f.opts.Rand.Uint64(), f.opts.Rand.Uint64())),
 		tuning: f.tuning.Load(), flags: f.flags.Load(), seen: f.opts.Ring.Head(),
-		groups: map[groupKey]*group{}, encoder: &deflate.Encoder{}, routes: newRoutes(), alarm: time.NewTimer(time.Hour),
+		groups: map[groupKey]*group{}, ready: queue{lanes: map[string]*lane{}}, encoder: &deflate.Encoder{}, routes: newRoutes(), alarm: time.NewTimer(time.Hour),
 	}
 	l.checked = l.seen
 	l.segments.budget, l.segments.sum = segmentsBytes/f.opts.Loops, &f.segments
@@ -239,13 +213,15 @@ func (l *loop) step() (more bool) {
 // work does about one turn of writes, less when the budget is used up.
 func (l *loop) work() {
 	for written := l.n.writes; !l.ready.empty() && l.left != 0 && l.n.writes-written < turn; {
-		w := l.ready.take()
+		w, of := l.ready.take()
+		before := l.n.writes
 		if w.stream != nil {
 			w.stream.queued = false
 			l.advance(w.stream)
 		} else {
 			l.pass(w.group)
 		}
+		l.ready.spend(of, l.n.writes-before)
 	}
 }
 
@@ -326,7 +302,7 @@ func (l *loop) setAlarm() {
 func (l *loop) queue(s *Stream) {
 	if !s.queued && s.state != closed {
 		s.queued = true
-		l.ready.add(work{stream: s})
+		l.ready.add(s.group.lane, work{stream: s})
 	}
 }
 

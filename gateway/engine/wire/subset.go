@@ -53,6 +53,17 @@ func (s *SubSet) Key() string { return s.key }
 // Len counts the subscriptions; a pattern counts as one.
 func (s *SubSet) Len() int { return len(s.exact) + len(s.patterns) }
 
+// Tenant is the tenant of all of its names; "" is the default one.
+func (s *SubSet) Tenant() string {
+	switch {
+	case len(s.exact) > 0:
+		return tenantOf(s.exact[0])
+	case len(s.patterns) > 0:
+		return tenantOf(s.patterns[0].text)
+	}
+	return ""
+}
+
 // Exact gives the sorted channel names, with their tenant. The caller must not
 // change the slice.
 func (s *SubSet) Exact() []string { return s.exact }

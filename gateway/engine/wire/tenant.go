@@ -36,6 +36,10 @@ func Unqualified(qualified string) string {
 	return qualified[strings.Index(qualified, tenantEnd)+1:]
 }
 
+func tenantOf(qualified string) string {
+	return qualified[:max(strings.Index(qualified, tenantEnd), 0)]
+}
+
 // UnqualifiedAll is Unqualified of each, in a slice of its own.
 func UnqualifiedAll(qualified []string) []string {
 	plain := make([]string, len(qualified))
