@@ -70,6 +70,23 @@ const pages = {
       assert.equal(await page.evaluate("document.querySelectorAll('#list li, #polled li').length"), 2);
     },
   },
+  "page of the demo that is told token by token": {
+    start: async (t) => `${(await startDemo(t, await startGateway(t), "secret")).url}/tokens.html#token=secret`,
+    async use(page) {
+      await page.click("#form button");
+      await text(page, "#text", "So far 0 revenues");
+      const before = await page.$eval("#text", (p) => p.textContent);
+      await page.reload();
+      await text(page, "#text", before.slice(0, 200));
+      await text(page, "#text", "in one transaction");
+      await page.click("#cancel");
+      await text(page, "#state", "Told");
+      const whole = await page.$eval("#text", (p) => p.textContent);
+      assert.match(whole, /^So far 0 revenues are in the ledger\. Each of them was written together with its event, in one transaction/);
+      await page.reload(); // an answer that is over is read from the log
+      await page.waitForFunction((all) => document.querySelector("#text").textContent === all, {}, whole);
+    },
+  },
 };
 
 const text = (page, selector, part) =>

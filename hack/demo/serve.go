@@ -15,6 +15,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/streamgateway/streamgateway/hack/demo/answer"
 	"github.com/streamgateway/streamgateway/hack/demo/ledger"
 	"github.com/streamgateway/streamgateway/hack/demo/relay"
 	"github.com/streamgateway/streamgateway/hack/demo/web"
@@ -85,18 +86,23 @@ func serve(ctx context.Context, args []string) error {
 	defer stopPublishing()
 	var wg sync.WaitGroup
 	wg.Go(func() { publisher(s, book, log).Run(publishing) })
+	speaker := &answer.Speaker{Endpoint: s.endpoint(), Client: &http.Client{}, Token: relay.FileToken(s.tokenFile), Log: log}
 	err = listen(ctx, listener, web.Options{
-		Store: book, Gateway: s.gateway, Token: token, NewID: rand.Text, Closing: ctx.Done(), Log: log,
+		Store: book, Gateway: s.gateway, Token: token, NewID: rand.Text, Speaker: speaker, Speaking: ctx, Closing: ctx.Done(), Log: log,
 	})
+	speaker.Wait()
 	stopPublishing()
 	wg.Wait()
 	return err
 }
 
+// endpoint is where events are published.
+func (s settings) endpoint() string { return s.gateway.JoinPath("/v2/realtime/events").String() }
+
 func publisher(s settings, book *ledger.Ledger, log *slog.Logger) *relay.Relay {
 	return &relay.Relay{
 		Outbox:   book,
-		Endpoint: s.gateway.JoinPath("/v2/realtime/events").String(),
+		Endpoint: s.endpoint(),
 		Client:   &http.Client{},
 		Token:    relay.FileToken(s.tokenFile),
 		Log:      log,

@@ -205,6 +205,7 @@ function App({ first }: { first: Awaited<ReturnType<typeof traffic>> | undefined
         <p className="help">From the click on Post to the pixel, of revenues posted in this tab. Requests and bytes are those that the
           demo's server passed on for all of its pages since this one was loaded: headers and bodies, as compressed.</p>
         <Notes />
+        <p className="help"><a href="tokens.html">An answer that arrives token by token</a></p>
       </main>
     </>
   );

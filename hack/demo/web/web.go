@@ -28,14 +28,23 @@ type Store interface {
 	Count(ctx context.Context) (ledger.Counts, error)
 }
 
+// Speaker gives answers token by token.
+type Speaker interface {
+	Start(ctx context.Context, id, text string) (channel string, err error)
+	Cancel(id string) bool
+}
+
 // Options are all required.
 type Options struct {
 	Store   Store
 	Gateway *url.URL      // where /v2/realtime/ is passed on to
 	Token   string        // bearer token of POST /finance/revenue
 	NewID   func() string // a new revenue's id, unique for ever
-	Closing <-chan struct{}
-	Log     *slog.Logger
+	Speaker Speaker
+	// Speaking is how long answers may be given.
+	Speaking context.Context
+	Closing  <-chan struct{}
+	Log      *slog.Logger
 }
 
 type handler struct {
@@ -49,6 +58,8 @@ func Handler(o Options) http.Handler {
 	h := &handler{Options: o}
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /finance/revenue", h.revenue)
+	mux.HandleFunc("POST /finance/answers", h.answer)
+	mux.HandleFunc("DELETE /finance/answers/{id}", h.cancel)
 	mux.HandleFunc("GET /finance/time", h.time)
 	mux.HandleFunc("GET /finance/traffic", h.traffic.serve)
 	mux.HandleFunc("GET /healthz", h.healthz)
@@ -57,7 +68,7 @@ func Handler(o Options) http.Handler {
 	if err != nil {
 		panic("page is not embedded: " + err.Error())
 	}
-	for _, path := range []string{"/{$}", "/app.js", "/style.css", "/icon.svg"} {
+	for _, path := range []string{"/{$}", "/app.js", "/tokens.html", "/tokens.js", "/style.css", "/icon.svg"} {
 		mux.Handle("GET "+path, http.FileServerFS(files))
 	}
 	return safe(mux)

@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/streamgateway/streamgateway/hack/demo/answer"
 	"github.com/streamgateway/streamgateway/hack/demo/ledger"
 )
 
@@ -230,6 +231,49 @@ func TestBrokenStorageIsSaidAndNotAnsweredAsStored(t *testing.T) {
 	}
 }
 
+// speaker gives one answer and is then busy.
+type speaker struct{ said, running string }
+
+func (s *speaker) Start(_ context.Context, id, text string) (string, error) {
+	if s.running != "" {
+		return "", answer.ErrBusy
+	}
+	s.said, s.running = text, id
+	return "answers." + id, nil
+}
+
+func (s *speaker) Cancel(id string) bool { return id == s.running }
+
+func TestAnswersAreBegunByWhoHasTheTokenAndCancelledByWhoKnowsThem(t *testing.T) {
+	var said speaker
+	h := Handler(Options{Store: stored{}, Speaker: &said, Gateway: &url.URL{}, Token: token, NewID: func() string { return "x" }, Log: slog.New(slog.DiscardHandler)})
+	for _, c := range []struct {
+		method, path, token string
+		status              int
+	}{
+		{"POST", "/finance/answers", "wrong", 401},
+		{"DELETE", "/finance/answers/x", "", 404},
+		{"POST", "/finance/answers", token, 202},
+		{"POST", "/finance/answers", token, 503},
+		{"DELETE", "/finance/answers/x", "", 204},
+	} {
+		r := httptest.NewRequestWithContext(t.Context(), c.method, c.path, http.NoBody)
+		r.Header.Set("Authorization", "Bearer "+c.token)
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, r)
+		if w.Code != c.status || c.status == 202 && w.Body.String() != `{"id":"x","channel":"answers.x"}`+"\n" {
+			t.Errorf("%s %s: %d %s", c.method, c.path, w.Code, w.Body)
+		}
+	}
+	if !strings.HasPrefix(said.said, "So far 7 revenues") {
+		t.Errorf("said %.40q", said.said)
+	}
+}
+
+type stored struct{ Store }
+
+func (stored) Count(context.Context) (ledger.Counts, error) { return ledger.Counts{Revenues: 7}, nil }
+
 func TestTrafficIsCountedByTheWayOfReading(t *testing.T) {
 	body := strings.Repeat("x", 1000)
 	s := serve(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte(body)) }))
@@ -263,7 +307,7 @@ func TestTrafficIsCountedByTheWayOfReading(t *testing.T) {
 func TestPageLoadsNothingForeign(t *testing.T) {
 	s := serve(t, http.NotFoundHandler())
 	foreign := regexp.MustCompile(`(?i)(src|href|url\()\s*=?\s*["']?(https?:)?//|<script>|<style| on[a-z]+=|style="`)
-	for _, path := range []string{"/", "/app.js", "/style.css", "/icon.svg"} {
+	for _, path := range []string{"/", "/app.js", "/tokens.html", "/tokens.js", "/style.css", "/icon.svg"} {
 		resp, err := s.Client().Get(s.URL + path)
 		if err != nil {
 			t.Fatal(err)
