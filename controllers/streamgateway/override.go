@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
@@ -63,8 +64,8 @@ func (s *scope) known() string {
 		return "none"
 	}
 	var names []string
-	for i := len(s.revisions) - 1; i >= 0; i-- {
-		names = append(names, s.revisions[i].name)
+	for _, v := range slices.Backward(s.revisions) {
+		names = append(names, v.name)
 	}
 	return strings.Join(names, ", ")
 }

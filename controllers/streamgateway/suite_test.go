@@ -173,8 +173,9 @@ type world struct {
 
 // requests are those that an operator has sent, watches left out.
 type requests struct {
-	mu    sync.Mutex
-	lines []string
+	mu     sync.Mutex
+	lines  []string
+	config time.Time // when the last write of the ConfigMap began
 }
 
 func (r *requests) wrap(next http.RoundTripper) http.RoundTripper {
@@ -182,6 +183,9 @@ func (r *requests) wrap(next http.RoundTripper) http.RoundTripper {
 		if request.URL.Query().Get("watch") == "" && !strings.Contains(request.URL.Path, "/leases/") {
 			r.mu.Lock()
 			r.lines = append(r.lines, request.Method+" "+request.URL.Path)
+			if request.Method == http.MethodPatch && strings.HasSuffix(request.URL.Path, "/configmaps/prices-config") {
+				r.config = time.Now()
+			}
 			r.mu.Unlock()
 		}
 		return next.RoundTrip(request)
@@ -193,6 +197,13 @@ func (r *requests) since(n int) []string {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return append([]string(nil), r.lines[n:]...)
+}
+
+// written is when the last write of the ConfigMap began.
+func (r *requests) written() time.Time {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.config
 }
 
 type roundTripper func(*http.Request) (*http.Response, error)
