@@ -33,7 +33,7 @@ func rows() []row {
 		{"gateway/auth", []string{"gateway/engine/wire"}, "knows channels and patterns only"},
 		{"gateway/limit", []string{"gateway/engine/wire"}, "knows channels and patterns only"},
 		{"gateway/breaker", nil, "counts failures of whatever it guards"},
-		{"gateway/trace/...", []string{"gateway/engine/wire"}, "knows trace contexts and OTLP, neither events nor requests"},
+		{"gateway/trace/...", []string{"gateway/engine/wire"}, "knows trace contexts, the SDK and OTLP, neither events nor requests"},
 		{"gateway/transport/...", []string{"gateway/transport/...", "gateway/engine/...", "gateway/auth", "gateway/limit", "gateway/trace"}, "no broker, no config file: options come in as structs"},
 		{"gateway/cluster", []string{"gateway/auth", "gateway/config"}, "all the gateway knows of Kubernetes: carries documents and reviews, looks into neither"},
 		{"gateway/server", []string{"gateway/..."}, "the one place that knows everybody"},

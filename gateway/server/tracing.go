@@ -3,7 +3,6 @@ package server
 import (
 	"encoding/hex"
 	"fmt"
-	"math/rand/v2"
 	"sync/atomic"
 	"time"
 
@@ -36,7 +35,7 @@ func (s *Server) openTracing() error {
 	if g := s.cold.Gateway; g.Name != "" {
 		resource["service.name"], resource["service.namespace"] = g.Name, g.Namespace
 	}
-	tracer, err := trace.New(trace.Options{Endpoint: endpoint, Resource: resource, Random: rand.Uint64, Log: s.log})
+	tracer, err := trace.New(trace.Options{Endpoint: endpoint, Resource: resource, Log: s.log})
 	if err != nil {
 		return fmt.Errorf("opening tracing: %w", err)
 	}

@@ -1,5 +1,5 @@
 // Package tracetest is a collector for tests: the real gRPC server of the OTLP
-// protocol on loopback, so that the hand-written client in gateway/trace is
+// protocol on loopback, so that the call which gateway/trace makes by hand is
 // judged by somebody else's reading of it. Only tests import it.
 package tracetest
 
