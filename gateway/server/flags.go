@@ -12,8 +12,9 @@ import (
 	"github.com/streamgateway/streamgateway/gateway/engine/wire"
 )
 
-// Flags that this gateway acts on itself, and fanout.FlagCompression; all are on
-// unless they are switched off. Other names are handed to browsers untouched.
+// Flags that this gateway or the browser client act on, and
+// fanout.FlagCompression; all are on unless they are switched off. Other names
+// are handed to browsers untouched.
 const (
 	flagSSE           = "sse"           // off: streams end, clients go on by long-poll
 	flagUnifiedStream = "unifiedStream" // off: streams end, pages use their own fallback
@@ -21,6 +22,8 @@ const (
 	flagReplay        = "replay"        // off: nobody resumes
 	flagCoalesce      = "coalesce"      // off: parts are delivered one by one
 	flagBeacon        = "beacon"        // off: pages do not report how they feel
+
+	flagSharedConnection = "sharedConnection" // off: every tab of a browser has a stream of its own
 )
 
 // flagSet is the features of one document, ready for quick answers.
@@ -46,7 +49,7 @@ func newFlagSet(before *flagSet, serial int64, features []config.Feature, beacon
 		revision = max(serial, before.revision+1)
 	}
 	s := &flagSet{revision: revision, features: slices.Clone(features), all: map[string]bool{}, beaconInterval: beaconInterval}
-	for _, name := range []string{flagSSE, flagUnifiedStream, flagBatching, flagReplay, flagCoalesce, flagBeacon, fanout.FlagCompression} {
+	for _, name := range []string{flagSSE, flagUnifiedStream, flagBatching, flagReplay, flagCoalesce, flagBeacon, flagSharedConnection, fanout.FlagCompression} {
 		s.all[name] = true
 	}
 	for _, f := range features {

@@ -12,7 +12,7 @@ import (
 func TestBuiltInFlagsAreOnAndUnknownOnesAreHandedThrough(t *testing.T) {
 	s := newFlagSet(nil, 4, []config.Feature{{Name: "newChart", Mode: config.Enabled}, {Name: "oldChart", Mode: config.Disabled}, {Name: "batching", Mode: config.Disabled}}, time.Minute)
 	flags, end := s.of(engine.Identity{SID: "1"})
-	if got := fmt.Sprint(flags); end != nil || got != "map[batching:false beacon:true coalesce:true compression:true newChart:true oldChart:false replay:true sse:true unifiedStream:true]" {
+	if got := fmt.Sprint(flags); end != nil || got != "map[batching:false beacon:true coalesce:true compression:true newChart:true oldChart:false replay:true sharedConnection:true sse:true unifiedStream:true]" {
 		t.Errorf("%s, end %v", got, end)
 	}
 	if !s.off("batching") || s.off("replay") {

@@ -122,12 +122,8 @@ func (s *Server) fillHealth(m *transport.Metrics, stats engine.Stats, pages brow
 	flags := s.flags.Load()
 	m.Flags.Rev = flags.revision
 	m.Flags.Values = flags.values()
-	// The shape names flags that nothing here acts on: what is not built is
-	// off.
-	for name, on := range map[string]bool{"zstd": false, "sharedConnection": false} {
-		if _, set := m.Flags.Values[name]; !set {
-			m.Flags.Values[name] = on
-		}
+	if _, set := m.Flags.Values["zstd"]; !set {
+		m.Flags.Values["zstd"] = false // the shape names it, and nothing here acts on it
 	}
 	m.Health.Status, m.Health.Reasons = "ok", []string{}
 	if m.CircuitBreaker.State != report.CircuitClosed {

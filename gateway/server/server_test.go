@@ -85,7 +85,7 @@ func TestAFlagSwitchesInARunningStream(t *testing.T) {
 	g.config.take(g.document(func(h *config.Hot) {
 		h.Features = []config.Feature{{Name: "newChart", Mode: config.Enabled}}
 	}))
-	if f := s.next("sg.flags"); f.data != `{"flagsRev":2,"flags":{"batching":true,"beacon":true,"coalesce":true,"compression":true,"newChart":true,"replay":true,"sse":true,"unifiedStream":true},"beaconMs":60000}` {
+	if f := s.next("sg.flags"); f.data != `{"flagsRev":2,"flags":{"batching":true,"beacon":true,"coalesce":true,"compression":true,"newChart":true,"replay":true,"sharedConnection":true,"sse":true,"unifiedStream":true},"beaconMs":60000}` {
 		t.Errorf("got %s", f.data)
 	}
 	g.config.take(g.document(func(h *config.Hot) { // another knob: no news for browsers
