@@ -51,6 +51,7 @@ class Client implements RealtimeClient, Host {
   #beaconMs = 60_000;
   #reported = 0; // live events of before the last report
   #cancelSettle = () => {};
+  #cancelBeacon = () => {};
   #ends: (() => void)[] = [];
 
   constructor(readonly options: ClientOptions, readonly env: Env) {
@@ -135,6 +136,7 @@ class Client implements RealtimeClient, Host {
   close(): void {
     this.#memory.save();
     this.#cancelSettle();
+    this.#cancelBeacon();
     for (const end of this.#ends) end();
     for (const events of this.#iterators) void events.return();
     this.#hub.clear();
@@ -168,7 +170,10 @@ class Client implements RealtimeClient, Host {
         this.#share?.tellDenied(names);
       },
       flags: (flags: Record<string, boolean>, beaconMs = this.#beaconMs) => {
-        this.#beaconMs = beaconMs;
+        if (beaconMs !== this.#beaconMs) {
+          this.#beaconMs = beaconMs;
+          if (this.#sampled) this.#beaconLater(); // not as late as was right before
+        }
         this.#setFlags(flags);
       },
       clock: (serverMs: number, roundTripMs: number) => {
@@ -385,10 +390,11 @@ class Client implements RealtimeClient, Host {
   }
 
   #beaconLater(): void {
-    this.#ends.push(this.env.after(this.#beaconMs * (0.8 + this.env.random() * 0.4), () => {
+    this.#cancelBeacon();
+    this.#cancelBeacon = this.env.after(this.#beaconMs * (0.8 + this.env.random() * 0.4), () => {
       this.#sendBeacon();
       this.#beaconLater();
-    }));
+    });
   }
 
   /** Sends the metrics of the tab that has the connection; without latencies when nothing new was measured. */

@@ -552,6 +552,16 @@ describe("the beacon", () => {
   });
 });
 
+test("another pace of the beacon counts at once, and not after the wait of before", async () => {
+  const { world, gateway, tab } = await start({ beacon: 1 });
+  gateway.control("sg.flags", { flagsRev: 2, flags: { beacon: true }, beaconMs: 10_000 });
+  await world.advance(12_000);
+  expect(tab.beacons.length).toBe(1);
+  await world.advance(120_000);
+  expect(tab.beacons.length).toBeGreaterThanOrEqual(10);
+  expect(tab.beacons.length).toBeLessThanOrEqual(16);
+});
+
 test("closing ends everything that runs or waits", async () => {
   const { world, gateway, client } = await start({ beacon: 1 });
   gateway.cut();
