@@ -1,7 +1,9 @@
 package v1alpha1_test
 
 import (
+	"cmp"
 	"fmt"
+	"maps"
 	"strings"
 	"testing"
 )
@@ -12,6 +14,21 @@ type bound struct {
 	below, lowest, highest, above any
 	message                       string // of a refusal; empty: the schema's own
 	lowestWith, highestWith       fields // other fields that the inside values need
+}
+
+// tokens are what mode JWT needs.
+func tokens(of string) fields {
+	return fields{
+		"auth." + of + ".mode": "JWT", "auth." + of + ".jwt.issuer": "https://issuer.example", "auth." + of + ".jwt.audiences": []any{"prices"},
+		"auth." + of + ".jwt.jwks.uri": "https://issuer.example/keys",
+	}
+}
+
+// and adds fields, in place of those of the same path.
+func (f fields) and(more fields) fields {
+	all := maps.Clone(f)
+	maps.Copy(all, more)
+	return all
 }
 
 func bounds() []bound {
@@ -85,6 +102,10 @@ func bounds() []bound {
 		between("circuitBreaker.openDuration", "99ms", "100ms", "5m", "5m1ms"),
 		number("circuitBreaker.halfOpenProbes", 1, 100),
 		between("auth.publishers.cacheTTL", nil, "0s", "5m", "5m1ms"),
+		with(between("auth.subscribers.jwt.clockSkew", nil, "0s", "5m", "5m1ms"), tokens("subscribers"), tokens("subscribers")),
+		with(between("auth.publishers.jwt.clockSkew", nil, "0s", "5m", "5m1ms"), tokens("publishers"), tokens("publishers")),
+		with(between("auth.subscribers.jwt.jwks.refreshInterval", "9999ms", "10s", "24h", "24h1ms"), tokens("subscribers"), tokens("subscribers")),
+		with(between("auth.publishers.jwt.jwks.refreshInterval", "9999ms", "10s", "24h", "24h1ms"), tokens("publishers"), tokens("publishers")),
 		with(between("drain.timeout", nil, "0s", "1h", "1h1ms"), fields{"drain.reconnectSpread": "0s"}, fields{"replay.mode": "Disabled"}),
 		between("drain.preStopDelay", nil, "0s", "1m", "1m1ms"),
 		with(between("drain.reconnectSpread", nil, "0s", "10m", "10m1ms"), nil, fields{"drain.timeout": "10m", "replay.ttl": "20m"}),
@@ -95,15 +116,16 @@ func bounds() []bound {
 func TestBoundsHoldOnBothSides(t *testing.T) {
 	for _, b := range bounds() {
 		t.Run(b.path, func(t *testing.T) {
-			for _, outside := range []any{b.below, b.above} {
-				if outside == nil {
+			for _, outside := range []struct {
+				value   any
+				with    fields
+				message string
+			}{{b.below, b.lowestWith, "should be greater than or equal to"}, {b.above, b.highestWith, "should be less than or equal to"}} {
+				if outside.value == nil {
 					continue
 				}
-				message := b.message
-				if message == "" {
-					message = map[bool]string{true: "should be greater than or equal to", false: "should be less than or equal to"}[outside == b.below]
-				}
-				refused(t, try(t, gateway(t, "prices", fields{b.path: outside})), "spec."+b.path, message)
+				message := cmp.Or(b.message, outside.message)
+				refused(t, try(t, gateway(t, "prices", outside.with, fields{b.path: outside.value})), "spec."+b.path, message)
 			}
 			for _, inside := range []struct {
 				value any
@@ -189,6 +211,12 @@ func TestValuesOfAnotherKindAreRefused(t *testing.T) {
 		"a stickiness that is none":     {feature("stickyBy", "User"), "spec.features[0].stickyBy", "Unsupported value"},
 		"a feature named by a number":   {feature("name", "1st"), "spec.features[0].name", "should match"},
 		"a feature with a long name":    {feature("name", strings.Repeat("n", 64)), "spec.features[0].name", "may not be more than 63 bytes"},
+		"a key set that is no URL":      {tokens("subscribers").and(fields{"auth.subscribers.jwt.jwks.uri": "file:///etc/passwd"}), "spec.auth.subscribers.jwt.jwks.uri", "should match"},
+		"a key set behind a password":   {tokens("subscribers").and(fields{"auth.subscribers.jwt.jwks.uri": "https://a:b@issuer.example/"}), "spec.auth.subscribers.jwt.jwks.uri", "should match"},
+		"tokens of nobody":              {tokens("subscribers").and(fields{"auth.subscribers.jwt.issuer": ""}), "spec.auth.subscribers.jwt.issuer", "should be at least 1 chars long"},
+		"tokens for nobody":             {tokens("publishers").and(fields{"auth.publishers.jwt.audiences": []any{}}), "spec.auth.publishers.jwt.audiences", "should have at least 1 items"},
+		"no claim":                      {tokens("publishers").and(fields{"auth.publishers.jwt.channelsClaim": ""}), "spec.auth.publishers.jwt.channelsClaim", "should be at least 1 chars long"},
+		"a reader mode that is none":    {fields{"auth.subscribers.mode": "Basic"}, "spec.auth.subscribers.mode", "Unsupported value"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			refused(t, try(t, gateway(t, "prices", c.spec)), c.path, c.message)

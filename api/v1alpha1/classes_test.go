@@ -123,11 +123,13 @@ func collect(structs map[string]*ast.StructType, name, prefix string, docs map[s
 	for _, field := range structs[name].Fields.List {
 		tag := reflect.StructTag(strings.Trim(field.Tag.Value, "`"))
 		json, _, _ := strings.Cut(tag.Get("json"), ",")
-		if pointer, ok := field.Type.(*ast.StarExpr); ok {
-			if section, ok := pointer.X.(*ast.Ident); ok && structs[section.Name] != nil {
-				collect(structs, section.Name, prefix+json+".", docs)
-				continue
-			}
+		section := field.Type
+		if pointer, ok := section.(*ast.StarExpr); ok {
+			section = pointer.X
+		}
+		if of, ok := section.(*ast.Ident); ok && structs[of.Name] != nil {
+			collect(structs, of.Name, prefix+json+".", docs)
+			continue
 		}
 		var doc strings.Builder // CommentGroup.Text leaves markers out
 		for _, line := range field.Doc.List {

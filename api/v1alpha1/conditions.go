@@ -76,6 +76,10 @@ const (
 	ReasonSecretNotFound = "SecretNotFound"
 	// ReasonInvalidCertificate: a pod cannot use the certificate of a Secret.
 	ReasonInvalidCertificate = "InvalidCertificate"
+	// ReasonConfigMapNotFound: a ConfigMap, or its key, is not there.
+	ReasonConfigMapNotFound = "ConfigMapNotFound"
+	// ReasonInvalidJWKS: a key set cannot be had, or be used.
+	ReasonInvalidJWKS = "InvalidJWKS"
 )
 
 // Reasons of Programmed.

@@ -48,7 +48,7 @@ func TestAnEmptySpecIsStoredWithEveryDefault(t *testing.T) {
 		},
 		"limits": map[string]any{"maxEventBytes": "64Ki", "publish": map[string]any{"perPublisherEventsPerSecond": int64(200), "burst": int64(1000), "perTenantEventsPerSecond": int64(5000)}, "delivery": map[string]any{"eventsPerSecond": int64(2000), "bytesPerSecond": "4Mi"}, "connect": map[string]any{"perSecond": int64(2000), "burst": int64(10000)}},
 		"auth": map[string]any{
-			"subscribers": map[string]any{},
+			"subscribers": map[string]any{"mode": "Anonymous", "accessTokenQuery": "Disabled"},
 			"publishers":  map[string]any{"mode": "Kubernetes", "audiences": []any{"streamgateway.io"}, "cacheTTL": "10s"},
 		},
 		"drain":         map[string]any{"timeout": "30s", "preStopDelay": "5s", "reconnectSpread": "10s"},

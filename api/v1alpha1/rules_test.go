@@ -73,6 +73,30 @@ func TestRulesRefuseContradictionsOnTheFieldToChange(t *testing.T) {
 			fields{"listener.service.type": "LoadBalancer"},
 			"spec.auth.subscribers", "auth.subscribers: an exposed gateway, whose service is not of type ClusterIP, needs anonymousChannels (['>'] opens all of them)",
 		},
+		"mode JWT of subscribers without tokens": {
+			fields{"auth.subscribers.mode": "JWT"},
+			"spec.auth.subscribers.jwt", "auth.subscribers: jwt must be set if, and only if, mode is JWT",
+		},
+		"tokens of subscribers with another mode": {
+			tokens("subscribers").and(fields{"auth.subscribers.mode": "Kubernetes"}),
+			"spec.auth.subscribers.jwt", "auth.subscribers: jwt must be set if, and only if, mode is JWT",
+		},
+		"mode JWT of publishers without tokens": {
+			fields{"auth.publishers.mode": "JWT"},
+			"spec.auth.publishers.jwt", "auth.publishers: jwt must be set if, and only if, mode is JWT",
+		},
+		"tokens of publishers with another mode": {
+			tokens("publishers").and(fields{"auth.publishers.mode": "Anonymous"}),
+			"spec.auth.publishers.jwt", "auth.publishers: jwt must be set if, and only if, mode is JWT",
+		},
+		"keys from two places": {
+			tokens("subscribers").and(fields{"auth.subscribers.jwt.jwks.configMapRef.name": "keys"}),
+			"spec.auth.subscribers.jwt.jwks", "set exactly one of uri or configMapRef",
+		},
+		"keys from nowhere": {
+			fields{"auth.subscribers.mode": "JWT", "auth.subscribers.jwt.issuer": "a", "auth.subscribers.jwt.audiences": []any{"b"}, "auth.subscribers.jwt.jwks": map[string]any{}},
+			"spec.auth.subscribers.jwt.jwks", "set exactly one of uri or configMapRef",
+		},
 		"an exposed gateway that anybody may publish to": {
 			fields{"listener.service.type": "NodePort", "auth.subscribers.anonymousChannels": []any{">"}, "auth.publishers.mode": "Anonymous"},
 			"spec.auth.publishers.mode", "auth.publishers.mode Anonymous is allowed only on a ClusterIP service",
@@ -190,6 +214,12 @@ func TestRulesRefuseContradictionsOnTheFieldToChange(t *testing.T) {
 
 func TestRulesAcceptWhatIsJustInside(t *testing.T) {
 	for name, spec := range map[string]fields{
+		"an exposed gateway that asks for tokens":     tokens("subscribers").and(fields{"listener.service.type": "LoadBalancer"}),
+		"an exposed gateway that asks the API server": {"auth.subscribers.mode": "Kubernetes", "listener.service.type": "NodePort"},
+		"keys of a ConfigMap": {
+			"auth.publishers.mode": "JWT", "auth.publishers.jwt.issuer": "a", "auth.publishers.jwt.audiences": []any{"b"},
+			"auth.publishers.jwt.jwks.configMapRef.name": "keys",
+		},
 		"anonymous publishers within the cluster": {"auth.publishers.mode": "Anonymous"},
 		"no pod":                                   {"gateway.replicas": int64(0)},
 		"pages of all origins":                     {"listener.allowedOrigins": []any{"*"}},

@@ -91,11 +91,17 @@ func compression(c *v1alpha1.Compression) config.Compression {
 
 func authentication(a *v1alpha1.Auth, d *durations) config.Auth {
 	return config.Auth{
-		Subscribers: config.Subscribers{AnonymousChannels: texts(a.Subscribers.AnonymousChannels)},
+		Subscribers: config.Subscribers{
+			Mode:              string(a.Subscribers.Mode),
+			AnonymousChannels: texts(a.Subscribers.AnonymousChannels),
+			AccessTokenQuery:  string(a.Subscribers.AccessTokenQuery),
+			JWT:               jwt("auth.subscribers.jwt", a.Subscribers.JWT, d),
+		},
 		Publishers: config.Publishers{
 			Mode:      string(a.Publishers.Mode),
 			Audiences: texts(a.Publishers.Audiences),
 			CacheTTL:  d.parse("auth.publishers.cacheTTL", a.Publishers.CacheTTL),
+			JWT:       jwt("auth.publishers.jwt", a.Publishers.JWT, d),
 		},
 	}
 }
@@ -105,6 +111,21 @@ func listener(l *v1alpha1.Listener, out *config.HotListener) {
 	if l.TLS != nil {
 		out.TLS.MinVersion = string(l.TLS.MinVersion)
 	}
+}
+
+func jwt(path string, j *v1alpha1.JWT, d *durations) config.JWT {
+	if j == nil {
+		return config.JWT{}
+	}
+	out := config.JWT{
+		Issuer: j.Issuer, Audiences: texts(j.Audiences), ChannelsClaim: j.ChannelsClaim,
+		ClockSkew: d.parse(path+".clockSkew", j.ClockSkew),
+	}
+	out.JWKS = config.JWKS{URI: j.JWKS.URI, RefreshInterval: d.parse(path+".jwks.refreshInterval", j.JWKS.RefreshInterval)}
+	if ref := j.JWKS.ConfigMapRef; ref != nil {
+		out.JWKS.ConfigMapRef = config.ConfigMapKey{Name: ref.Name, Key: ref.Key}
+	}
+	return out
 }
 
 // texts is a list without its API type; nil for none.

@@ -81,6 +81,21 @@ func section(sg *v1alpha1.StreamGateway, name string) reflect.Value {
 		return reflect.ValueOf(sg.Spec.Auth.Subscribers).Elem()
 	case "Publishers":
 		return reflect.ValueOf(sg.Spec.Auth.Publishers).Elem()
+	case "JWT", "JWKS", "ConfigMapKey":
+		tokens := sg.Spec.Auth.Subscribers.JWT
+		if tokens == nil {
+			tokens = &v1alpha1.JWT{
+				ClockSkew: "30s", JWKS: v1alpha1.JWKS{ConfigMapRef: &v1alpha1.ConfigMapKey{}, RefreshInterval: "10m"},
+			}
+			sg.Spec.Auth.Subscribers.JWT = tokens
+		}
+		switch name {
+		case "JWT":
+			return reflect.ValueOf(tokens).Elem()
+		case "JWKS":
+			return reflect.ValueOf(&tokens.JWKS).Elem()
+		}
+		return reflect.ValueOf(tokens.JWKS.ConfigMapRef).Elem()
 	case "ConnectLimits":
 		return reflect.ValueOf(sg.Spec.Limits.Connect).Elem()
 	case "DeliveryLimits":
@@ -231,6 +246,12 @@ func TestEveryHotFieldReachesTheRenderedConfig(t *testing.T) {
 // group is what a section of the spec is in the config, by its type's name.
 func group(hot config.Hot, name string) reflect.Value {
 	switch name {
+	case "JWT":
+		return reflect.ValueOf(hot.Auth.Subscribers.JWT)
+	case "JWKS":
+		return reflect.ValueOf(hot.Auth.Subscribers.JWT.JWKS)
+	case "ConfigMapKey":
+		return reflect.ValueOf(hot.Auth.Subscribers.JWT.JWKS.ConfigMapRef)
 	case "ConnectLimits":
 		return reflect.ValueOf(hot.Limits.Connect)
 	case "DeliveryLimits":

@@ -33,6 +33,9 @@ func (r *Reconciler) config(ctx context.Context, s *scope) error {
 	if decodeErr != nil {
 		old = config.Document{} // absent, or edited beyond reading: written anew
 	}
+	if err := r.readKeySets(ctx, s); err != nil {
+		return err
+	}
 	next, err := s.nextDocument(old, data[config.HotKey])
 	if err != nil {
 		return err
@@ -81,7 +84,7 @@ func (s *scope) nextDocument(old config.Document, oldText string) (config.Docume
 		last = max(last, c.Serial)
 	}
 	next := s.content(&old)
-	next.Serial = last
+	next.Serial, next.KeySets = last, s.keySetsFor(&next, &old)
 	text, err := config.Encode(next)
 	if err != nil {
 		return config.Document{}, err

@@ -14,6 +14,9 @@ func (s *scope) resolvedRefs() verdict {
 	if bad := s.secretTrouble(); bad != nil {
 		return no(bad.Reason, "pod %s: %s", bad.Pod, bad.Message)
 	}
+	if bad := s.keySetTrouble(); bad != nil {
+		return no(bad.reason, "%s", bad.message)
+	}
 	if s.usesTLS() && len(s.certificates()) == 0 && s.replicas() > 0 {
 		if c := s.before(v1alpha1.ConditionResolvedRefs); c != nil && c.ObservedGeneration == s.sg.Generation {
 			return verdict{status: c.Status, reason: c.Reason, message: c.Message} // nothing new is known

@@ -68,6 +68,7 @@ type memory struct {
 	uid      types.UID
 	children map[string]applied // by kind and name
 	window   fleet.Window
+	keySets  keySets
 	push     push
 	// reportTime is when a pod answered last.
 	reportTime time.Time

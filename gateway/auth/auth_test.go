@@ -21,9 +21,11 @@ type reviewer struct {
 	asked   atomic.Int64
 	running atomic.Int64
 	most    atomic.Int64
+	right   atomic.Pointer[string] // asked about last
 }
 
-func (r *reviewer) Review(ctx context.Context, token string, _ []string) (Review, error) {
+func (r *reviewer) Review(ctx context.Context, token string, _ []string, right string) (Review, error) {
+	r.right.Store(&right)
 	r.asked.Add(1)
 	r.most.Store(max(r.most.Load(), r.running.Add(1)))
 	defer r.running.Add(-1)
@@ -232,7 +234,7 @@ func TestMadeUpTokensFloodNeitherReviewerNorMemory(t *testing.T) {
 		if most := rv.most.Load(); most > maxReviews {
 			t.Errorf("%d reviews at once", most)
 		}
-		if n := len(a.cache.negative); n > maxRemembered {
+		if n := len(a.reviews.cache.negative); n > maxRemembered {
 			t.Errorf("%d refusals remembered", n)
 		}
 		asked := rv.asked.Load()
@@ -261,7 +263,7 @@ func TestAnswersAreCounted(t *testing.T) {
 	}
 	rv.down.Store(true)
 	_, _ = a.Authenticate(request("other"))
-	if got, want := a.Counts(), (Counts{Allowed: 2, Denied: 1, Unauthenticated: 2, Unavailable: 1}); got != want {
+	if got, want := a.Counts(), (Counts{Kubernetes: Results{Allowed: 2, Denied: 1, Unauthenticated: 2, Unavailable: 1}}); got != want {
 		t.Errorf("got %+v, want %+v", got, want)
 	}
 }

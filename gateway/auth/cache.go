@@ -130,6 +130,13 @@ func (f *flights) do(ctx context.Context, k key, ask func() (Review, error)) (Re
 	}
 }
 
+// has tells whether ask runs already.
+func (f *flights) has(k key) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.running[k] != nil
+}
+
 func (f *flights) run(k key, fl *flight, ask func() (Review, error)) {
 	fl.review, fl.err = ask()
 	f.mu.Lock()

@@ -20,6 +20,8 @@ type Principal struct {
 	Presence bool // may ask who reads a channel
 	Metrics  bool // may read the JSON metrics
 	Flush    bool // may close batching windows (sgflush)
+	// standing is what a stream's rights rest on; nil = on this alone.
+	standing standing
 }
 
 // Limits are a principal's own, where they are below those of the
@@ -35,8 +37,8 @@ func (who *Principal) MayRead(p wire.Pattern) bool { return covers(who.Sub, p) }
 // to.
 func (who *Principal) MayPublish(channel string) bool { return selects(who.Pub, channel) }
 
-// MayReadAll tells whether all of a set may be read.
-func (who *Principal) MayReadAll(subs *wire.SubSet) bool {
+// mayReadAll tells whether all of a set may be read.
+func (who *Principal) mayReadAll(subs *wire.SubSet) bool {
 	for _, name := range subs.Exact() {
 		if !selects(who.Sub, name) {
 			return false

@@ -1,40 +1,110 @@
 package auth
 
 import (
+	"context"
+	"fmt"
 	"net/http"
 	"sync/atomic"
+	"time"
 
 	"github.com/streamgateway/streamgateway/gateway/engine/wire"
 )
 
-// Subscribers says who may read what, in the shape of the hot config's group.
+// Subscribers says who may read what.
 type Subscribers struct {
-	AnonymousChannels []string // patterns that everybody may read; none = everything
+	Mode              string        // one of the Mode constants
+	AnonymousChannels []string      // patterns that everybody may read, with ModeAnonymous; none = everything
+	AccessTokenQuery  bool          // take ?access_token=
+	Audiences         []string      // that Kubernetes tokens must be made for
+	CacheTTL          time.Duration // how long a positive review is reused
+	JWT               JWT           // with ModeJWT
 }
 
 // Subscriber authenticates requests that read. It is safe for concurrent use.
-type Subscriber struct{ anonymous atomic.Pointer[Principal] }
+type Subscriber struct {
+	desk
+	rules   atomic.Pointer[subscriberRules]
+	changed atomic.Pointer[func()]
+}
 
-// NewSubscriber makes a Subscriber.
-func NewSubscriber(s Subscribers) *Subscriber {
-	a := &Subscriber{}
+type subscriberRules struct {
+	Subscribers
+	anonymous *Principal
+}
+
+// NewSubscriber makes a Subscriber. A nil reviewer makes every Kubernetes token
+// uncheckable.
+func NewSubscriber(reviewer Reviewer, s Subscribers) *Subscriber {
+	a := &Subscriber{desk: desk{reviews: newReviews(reviewer, RightSubscribe)}}
+	a.tokens.init(a.tell)
+	a.tokens.standing = func(t *token) standing { return &verified{a, t} }
 	a.Tune(s)
 	return a
 }
 
+// Changed has f called when Principals may have lost rights without a Tune:
+// keys were withdrawn, or a review turned out otherwise. f must be quick.
+func (a *Subscriber) Changed(f func()) { a.changed.Store(&f) }
+
+func (a *Subscriber) tell() {
+	if f := a.changed.Load(); f != nil {
+		(*f)()
+	}
+}
+
 // Tune takes over new rules from the next request on. What is not a pattern
-// gives no right, so a list of nothing else opens nothing.
+// gives no right, so a list of nothing else opens nothing. The caller has all
+// streams judged anew.
 func (a *Subscriber) Tune(s Subscribers) {
-	who := &Principal{Sub: patterns(s.AnonymousChannels), Presence: true}
+	who := &Principal{Sub: patterns(s.AnonymousChannels), Presence: true, standing: anonymous{a}}
 	if len(s.AnonymousChannels) == 0 {
 		who.Sub = everything()
 	}
-	a.anonymous.Store(who)
+	a.tokens.tune(s.JWT, s.Mode == ModeJWT)
+	a.rules.Store(&subscriberRules{s, who})
 }
 
-// Authenticate says who wants to read: everybody is nobody in particular. The
-// error is always nil.
-func (a *Subscriber) Authenticate(*http.Request) (*Principal, error) { return a.anonymous.Load(), nil }
+// Authenticate says who wants to read. The error is one of ErrUnauthenticated,
+// ErrDenied and ErrUnavailable, with the reason.
+func (a *Subscriber) Authenticate(r *http.Request) (*Principal, error) {
+	rules := a.rules.Load()
+	if rules.Mode == ModeAnonymous {
+		return rules.anonymous, nil
+	}
+	token, err := tokenOf(r, rules.AccessTokenQuery)
+	if err != nil {
+		if rules.Mode == ModeJWT {
+			a.jwt.count(err)
+		} else {
+			a.kubernetes.count(err)
+		}
+		return nil, err
+	}
+	return a.Judge(r.Context(), token)
+}
 
-// MayRead tells whether everybody may read all of a set.
-func (a *Subscriber) MayRead(subs *wire.SubSet) bool { return a.anonymous.Load().MayReadAll(subs) }
+// Judge says whose token this is, as Authenticate does of one that a request
+// shows.
+func (a *Subscriber) Judge(ctx context.Context, token string) (*Principal, error) {
+	rules := a.rules.Load()
+	switch rules.Mode {
+	case ModeAnonymous:
+		return nil, fmt.Errorf("%w: this gateway takes no tokens of those who read", ErrUnauthenticated)
+	case ModeJWT:
+		return a.verify(ctx, token)
+	}
+	review, err := a.review(ctx, token, rules.Audiences, rules.CacheTTL)
+	if err != nil {
+		return nil, err
+	}
+	return &Principal{
+		Subject: review.Subject, Sub: everything(), Presence: true, Expires: review.Expires,
+		standing: &reviewed{subscriber: a, token: token},
+	}, nil
+}
+
+// everybodyMayRead is the right that is left to a stream whose credential is of
+// no use any more.
+func (r *subscriberRules) everybodyMayRead(subs *wire.SubSet) bool {
+	return r.Mode == ModeAnonymous && r.anonymous.mayReadAll(subs)
+}

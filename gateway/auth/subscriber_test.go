@@ -8,7 +8,7 @@ import (
 )
 
 func TestEverybodyReadsWhatIsListedAndNothingElse(t *testing.T) {
-	a := NewSubscriber(Subscribers{AnonymousChannels: []string{"prices.*", "news.>", "status"}})
+	a := NewSubscriber(nil, Subscribers{Mode: ModeAnonymous, AnonymousChannels: []string{"prices.*", "news.>", "status"}})
 	for ask, want := range map[string]bool{
 		"prices.eur":      true,
 		"prices.*":        true,
@@ -35,7 +35,7 @@ func TestEverybodyReadsWhatIsListedAndNothingElse(t *testing.T) {
 		if got := who.MayRead(p); got != want {
 			t.Errorf("%q: %v", ask, got)
 		}
-		if got := a.MayRead(subs); got != want {
+		if got := everybody(a).StillMayRead(subs); got != want {
 			t.Errorf("set of %q: %v", ask, got)
 		}
 	}
@@ -46,16 +46,24 @@ func TestOnlyAnAbsentListOpensEverything(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	a := NewSubscriber(Subscribers{})
-	if !a.MayRead(secret) {
+	a := NewSubscriber(nil, Subscribers{Mode: ModeAnonymous})
+	if !everybody(a).StillMayRead(secret) {
 		t.Error("closed without a list")
 	}
 	for _, list := range [][]string{{"not a pattern"}, {"a.>"}, {"secrets"}, {"$sg.>"}} {
-		if a.Tune(Subscribers{AnonymousChannels: list}); a.MayRead(secret) {
+		if a.Tune(Subscribers{Mode: ModeAnonymous, AnonymousChannels: list}); everybody(a).StillMayRead(secret) {
 			t.Errorf("%q opens %v", list, secret.All())
 		}
 	}
-	if a.Tune(Subscribers{AnonymousChannels: []string{"a.>", "secrets"}}); !a.MayRead(secret) {
+	if a.Tune(Subscribers{Mode: ModeAnonymous, AnonymousChannels: []string{"a.>", "secrets"}}); !everybody(a).StillMayRead(secret) {
 		t.Error("a set is judged as if one pattern had to cover all of it")
 	}
+}
+
+func everybody(a *Subscriber) *Principal {
+	who, err := a.Authenticate(&http.Request{})
+	if err != nil {
+		panic(err)
+	}
+	return who
 }

@@ -138,7 +138,7 @@ func eventually(t *testing.T, what string, ok func() bool) {
 func TestAgainstARealAPIServer(t *testing.T) {
 	w := newWorld(t)
 	t.Run("a review without the right to review is no answer", func(t *testing.T) {
-		_, err := w.connect(t).Review(t.Context(), "x", []string{audience})
+		_, err := w.connect(t).Review(t.Context(), "x", []string{audience}, auth.RightPublish)
 		if err == nil {
 			t.Error("answered")
 		}
@@ -159,7 +159,7 @@ func (w *world) testReviews(t *testing.T) {
 	w.grant(t, "elsewhere", "elsewhere", publish)
 	c := w.connect(t)
 	eventually(t, "the binding of token reviews works", func() bool {
-		r, err := c.Review(t.Context(), w.token(t, "till", time.Hour, audience), []string{audience})
+		r, err := c.Review(t.Context(), w.token(t, "till", time.Hour, audience), []string{audience}, auth.RightPublish)
 		return err == nil && r.Allowed
 	})
 	cases := map[string]struct {
@@ -176,7 +176,7 @@ func (w *world) testReviews(t *testing.T) {
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
-			got, err := c.Review(t.Context(), tc.token, []string{audience})
+			got, err := c.Review(t.Context(), tc.token, []string{audience}, auth.RightPublish)
 			if err != nil || got != tc.want {
 				t.Errorf("got %+v, %v; want %+v", got, err, tc.want)
 			}
@@ -187,7 +187,7 @@ func (w *world) testReviews(t *testing.T) {
 		token := w.token(t, "gone", time.Hour, audience)
 		must(t, w.admin.CoreV1().ServiceAccounts(namespace).Delete(t.Context(), "gone", metav1.DeleteOptions{}))
 		eventually(t, "its token is refused", func() bool {
-			r, err := c.Review(t.Context(), token, []string{audience})
+			r, err := c.Review(t.Context(), token, []string{audience}, auth.RightPublish)
 			return err == nil && !r.Authenticated
 		})
 	})
@@ -262,7 +262,7 @@ func TestTheWatchComesBackAfterTheServerWasAway(t *testing.T) {
 	must(t, listener.Close())
 	c, err := Connect(Options{Namespace: namespace, Name: gateway, Config: &rest.Config{Host: "http://" + address}, Log: slog.New(slog.DiscardHandler)})
 	must(t, err)
-	if _, err := c.Review(t.Context(), "token", []string{audience}); err == nil {
+	if _, err := c.Review(t.Context(), "token", []string{audience}, auth.RightPublish); err == nil {
 		t.Error("a review without a server was answered")
 	}
 	seen := make(chan string, 10)

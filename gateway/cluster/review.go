@@ -12,23 +12,23 @@ import (
 	"github.com/streamgateway/streamgateway/gateway/auth"
 )
 
-// What a publisher must be allowed to create. The subresource exists in access
-// rules only.
+// What a publisher or a subscriber must be allowed to create, with the right as
+// the subresource, which exists in access rules only.
 const (
-	verb        = "create"
-	group       = "streamgateway.io"
-	resource    = "streamgateways"
-	subresource = "publish"
+	verb     = "create"
+	group    = "streamgateway.io"
+	resource = "streamgateways"
 )
 
-// Review asks the API server whom the token belongs to and whether they may
-// publish to this gateway. An error means that there is no answer.
-func (c *Cluster) Review(ctx context.Context, token string, audiences []string) (auth.Review, error) {
+// Review asks the API server whom the token belongs to and whether they have a
+// right (publish, subscribe) on this gateway. An error means that there is no
+// answer.
+func (c *Cluster) Review(ctx context.Context, token string, audiences []string, right string) (auth.Review, error) {
 	user, ok, err := c.reviewToken(ctx, token, audiences)
 	if err != nil || !ok {
 		return auth.Review{}, err
 	}
-	allowed, err := c.reviewAccess(ctx, user)
+	allowed, err := c.reviewAccess(ctx, user, right)
 	if err != nil {
 		return auth.Review{}, err
 	}
@@ -56,7 +56,7 @@ func (c *Cluster) reviewToken(ctx context.Context, token string, audiences []str
 	return user, false, nil
 }
 
-func (c *Cluster) reviewAccess(ctx context.Context, user authenticationv1.UserInfo) (bool, error) {
+func (c *Cluster) reviewAccess(ctx context.Context, user authenticationv1.UserInfo, right string) (bool, error) {
 	extra := make(map[string]authorizationv1.ExtraValue, len(user.Extra))
 	for k, v := range user.Extra {
 		extra[k] = authorizationv1.ExtraValue(v)
@@ -67,7 +67,7 @@ func (c *Cluster) reviewAccess(ctx context.Context, user authenticationv1.UserIn
 			User: user.Username, Groups: user.Groups, UID: user.UID, Extra: extra,
 			ResourceAttributes: &authorizationv1.ResourceAttributes{
 				Namespace: c.namespace, Verb: verb, Group: group,
-				Resource: resource, Subresource: subresource, Name: c.name,
+				Resource: resource, Subresource: right, Name: c.name,
 			},
 		},
 	}

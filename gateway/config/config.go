@@ -45,6 +45,25 @@ type Document struct {
 	// who comes all the same.
 	DrainPods      []string `json:"drainPods,omitempty"`
 	DrainTemplates []string `json:"drainTemplates,omitempty"`
+	// KeySets are the contents of the ConfigMaps that revisions refer to.
+	KeySets []KeySet `json:"keySets,omitempty"`
+}
+
+// KeySet is what a ConfigMap holds that revisions refer to. It belongs to no
+// revision: keys change without anybody changing the spec.
+type KeySet struct {
+	ConfigMap ConfigMapKey `json:"configMap"`
+	JWKS      string       `json:"jwks"` // a JWK set; public keys
+}
+
+// Keys is the key set that a revision refers to, "" when there is none.
+func (d Document) Keys(of ConfigMapKey) string {
+	for _, set := range d.KeySets {
+		if set.ConfigMap == of {
+			return set.JWKS
+		}
+	}
+	return ""
 }
 
 // For is the revision that this pod runs. Every pod finds itself in the
@@ -104,9 +123,12 @@ func Default() (Cold, Hot) {
 			Delivery:      Delivery{EventsPerSecond: 2000, BytesPerSecond: 4 << 20},
 			Connect:       Connect{PerSecond: 2000, Burst: 10000},
 		},
-		Observability:  Observability{LogLevel: LogInfo, AccessLog: Disabled, Tracing: Tracing{SamplePercent: 1}, BeaconInterval: time.Minute},
-		Listener:       HotListener{TLS: Handshake{MinVersion: TLS12}},
-		Auth:           Auth{Publishers: Publishers{Mode: ModeKubernetes, Audiences: []string{"streamgateway.io"}, CacheTTL: 10 * time.Second}},
+		Observability: Observability{LogLevel: LogInfo, AccessLog: Disabled, Tracing: Tracing{SamplePercent: 1}, BeaconInterval: time.Minute},
+		Listener:      HotListener{TLS: Handshake{MinVersion: TLS12}},
+		Auth: Auth{
+			Subscribers: Subscribers{Mode: ModeAnonymous, AccessTokenQuery: Disabled},
+			Publishers:  Publishers{Mode: ModeKubernetes, Audiences: []string{"streamgateway.io"}, CacheTTL: 10 * time.Second},
+		},
 		CircuitBreaker: CircuitBreaker{Mode: Enabled, FailureThreshold: 5, OpenDuration: 5 * time.Second, HalfOpenProbes: 3},
 		Drain:          Spread{ReconnectSpread: 10 * time.Second},
 	}

@@ -141,17 +141,45 @@ type Publishers struct {
 	Mode      string        `json:"mode"` // one of the Mode constants
 	Audiences []string      `json:"audiences,omitempty"`
 	CacheTTL  time.Duration `json:"cacheTTL"` // how long a positive review is reused
+	JWT       JWT           `json:"jwt,omitzero"`
 }
 
-// Who may publish.
+// How it is found out who makes a request.
 const (
-	ModeKubernetes = "Kubernetes" // TokenReview, then an access review of create on streamgateways/publish
-	ModeAnonymous  = "Anonymous"  // everybody who reaches the port; only for a gateway run alone
+	ModeKubernetes = "Kubernetes" // TokenReview, then an access review of create on streamgateways/publish or subscribe
+	ModeJWT        = "JWT"        // a token signed by an issuer
+	ModeAnonymous  = "Anonymous"  // everybody who reaches the port
 )
 
 // Subscribers says who may read what.
 type Subscribers struct {
-	AnonymousChannels []string `json:"anonymousChannels,omitempty"` // patterns that everybody may read; none = everything
+	Mode              string   `json:"mode"`                        // one of the Mode constants
+	AnonymousChannels []string `json:"anonymousChannels,omitempty"` // patterns that everybody may read with mode Anonymous; none = everything
+	AccessTokenQuery  string   `json:"accessTokenQuery"`            // Enabled or Disabled: take ?access_token=
+	JWT               JWT      `json:"jwt,omitzero"`
+}
+
+// JWT says which signed tokens are taken, with mode JWT.
+type JWT struct {
+	Issuer        string        `json:"issuer"`
+	Audiences     []string      `json:"audiences,omitempty"` // one of which must be in aud
+	JWKS          JWKS          `json:"jwks"`
+	ChannelsClaim string        `json:"channelsClaim"` // holds tenant and patterns; dots lead into objects
+	ClockSkew     time.Duration `json:"clockSkew"`     // leeway on exp and nbf
+}
+
+// JWKS says where the keys come from that tokens are signed with: from a URI, or
+// from the document's own KeySets.
+type JWKS struct {
+	URI             string        `json:"uri,omitempty"`
+	ConfigMapRef    ConfigMapKey  `json:"configMapRef,omitzero"`
+	RefreshInterval time.Duration `json:"refreshInterval"` // of URI
+}
+
+// ConfigMapKey is a key of a ConfigMap.
+type ConfigMapKey struct {
+	Name string `json:"name"`
+	Key  string `json:"key"`
 }
 
 // HotListener is what running pods take over of how clients come in.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -91,6 +92,7 @@ const (
 	maxChannel        = 200 // bytes
 	maxSegment        = 64  // bytes
 	maxSegments       = 12
+	maxIssuer         = 512  // bytes
 	maxEndpoint       = 1024 // bytes
 	maxSpread         = time.Hour
 	maxPods           = 1000 // that stand by
@@ -113,7 +115,7 @@ func (c *check) hot(path string, h Hot) {
 	c.limits(path+"limits.", h.Limits)
 	c.compression(path+"compression.", h.Compression)
 	c.circuitBreaker(path+"circuitBreaker.", h.CircuitBreaker)
-	c.publishers(path+"auth.publishers.", h.Auth.Publishers)
+	c.publishers(path+"auth.publishers.", h.Auth)
 	c.subscribers(path+"auth.subscribers.", h.Auth.Subscribers)
 	c.listener(path+"listener.", h.Listener)
 	oneOf(c, path+"observability.logLevel", h.Observability.LogLevel, LogDebug, LogInfo, LogWarn, LogError)
@@ -195,6 +197,11 @@ func (c *check) compression(path string, z Compression) {
 }
 
 func (c *check) subscribers(path string, s Subscribers) {
+	oneOf(c, path+"mode", s.Mode, ModeAnonymous, ModeJWT, ModeKubernetes)
+	oneOf(c, path+"accessTokenQuery", s.AccessTokenQuery, Enabled, Disabled)
+	if s.Mode == ModeJWT {
+		c.jwt(path+"jwt.", s.JWT)
+	}
 	within(c, path+"anonymousChannels", len(s.AnonymousChannels), 0, maxAnonymous, "patterns; none opens every channel")
 	c.patterns(path+"anonymousChannels", s.AnonymousChannels)
 }
@@ -270,17 +277,42 @@ func notOfSegment(r rune) bool {
 	return true
 }
 
-func (c *check) publishers(path string, p Publishers) {
-	oneOf(c, path+"mode", p.Mode, ModeKubernetes, ModeAnonymous)
+func (c *check) publishers(path string, a Auth) {
+	p := a.Publishers
+	oneOf(c, path+"mode", p.Mode, ModeKubernetes, ModeJWT, ModeAnonymous)
+	if p.Mode == ModeJWT {
+		c.jwt(path+"jwt.", p.JWT)
+	}
 	c.duration(path+"cacheTTL", p.CacheTTL, 0, maxReviewCacheTTL)
-	if p.Mode == ModeKubernetes {
+	if p.Mode == ModeKubernetes || a.Subscribers.Mode == ModeKubernetes {
 		within(c, path+"audiences", len(p.Audiences), 1, maxAudiences,
 			`list what tokens must be made for, as a rule ["streamgateway.io"]`)
 	}
-	for i, a := range p.Audiences {
+	c.audiences(path+"audiences", p.Audiences)
+}
+
+func (c *check) audiences(path string, list []string) {
+	for i, a := range list {
 		if a == "" || len(a) > 253 {
-			c.fail(fmt.Sprintf("%saudiences[%d]", path, i), a, "is empty or over 253 bytes", "name an audience")
+			c.fail(fmt.Sprintf("%s[%d]", path, i), a, "is empty or over 253 bytes", "name an audience")
 		}
+	}
+}
+
+func (c *check) jwt(path string, j JWT) {
+	within(c, path+"issuer", len(j.Issuer), 1, maxIssuer, "bytes; write what tokens have as iss")
+	within(c, path+"audiences", len(j.Audiences), 1, maxAudiences, "list what tokens must be made for")
+	c.audiences(path+"audiences", j.Audiences)
+	within(c, path+"channelsClaim", len(j.ChannelsClaim), 1, 128, "bytes; sg is the default")
+	c.duration(path+"clockSkew", j.ClockSkew, 0, time.Hour)
+	switch {
+	case (j.JWKS.URI == "") == (j.JWKS.ConfigMapRef.Name == ""):
+		c.fail(path+"jwks", j.JWKS.URI, "is not one of uri and configMapRef", "set exactly one of them")
+	case j.JWKS.URI != "":
+		if u, err := url.Parse(j.JWKS.URI); err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" {
+			c.fail(path+"jwks.uri", j.JWKS.URI, "is no http or https URL", "write https://issuer.example/keys")
+		}
+		c.duration(path+"jwks.refreshInterval", j.JWKS.RefreshInterval, time.Second, 7*24*time.Hour)
 	}
 }
 

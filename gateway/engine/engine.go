@@ -44,6 +44,8 @@ type (
 	Ended = fanout.Ended
 	// Patch changes what a running stream reads.
 	Patch = fanout.Patch
+	// Renewal is a newer credential of a stream's owner.
+	Renewal = fanout.Renewal
 	// Patched is what a stream reads after a Patch.
 	Patched = fanout.Patched
 	// TooManyError says which bound of subscriptions a Patch would cross.
@@ -58,6 +60,7 @@ var (
 	ErrSessionGone = fanout.ErrSessionGone // to Patch: no such stream runs here
 	ErrSessionBusy = fanout.ErrSessionBusy // to Patch: an earlier one is not done
 	ErrNothingLeft = fanout.ErrNothingLeft // to Patch: the stream would read nothing
+	ErrNarrower    = fanout.ErrNarrower    // to Patch: the renewal does not allow what is read
 	ErrNotOwner    = fanout.ErrNotOwner    // to Patch and Leave: it is somebody else's
 )
 
@@ -175,7 +178,7 @@ func (e *Engine) Poll(ctx context.Context, r Request, p Poll) (*Answer, error) {
 // Patch changes what the stream of a session reads, all of it or nothing, and
 // tells the place in the log where the new set begins: there the stream has a
 // new sg.open. Its errors are ErrSessionGone, ErrNotOwner, ErrSessionBusy,
-// ErrNothingLeft and *TooManyError.
+// ErrNothingLeft, ErrNarrower and *TooManyError.
 func (e *Engine) Patch(sid string, by Owner, p Patch) (*Patched, error) {
 	return e.fanout.Patch(sid, by, p)
 }
@@ -212,9 +215,10 @@ func (e *Engine) Tune(t Tuning) {
 // when their revision moved.
 func (e *Engine) Flags(f Flags) { e.fanout.Flags(f) }
 
-// Rights ends streams that read what they may not any more. A poll that waits
-// gets its answer first, which takes connections.longPollTimeout at the most.
-func (e *Engine) Rights(r fanout.Rights) { e.fanout.Rights(r) }
+// Judge ends streams that read what they may not any more: it is called when
+// rights have changed. A poll that waits gets its answer first, which takes
+// connections.longPollTimeout at the most.
+func (e *Engine) Judge() { e.fanout.Judge() }
 
 // Drain asks all clients to move and returns when the last stream is closed,
 // which is after d.Timeout at the latest, or with ctx's error. Open answers

@@ -125,8 +125,9 @@ func (s *Server) makeRooms(hot config.Hot, api *cluster.Cluster) {
 	if api != nil {
 		reviewer = api
 	}
-	s.publisher = auth.New(reviewer, auth.Publishers(hot.Auth.Publishers))
-	s.subscriber = auth.NewSubscriber(auth.Subscribers(hot.Auth.Subscribers))
+	s.publisher = auth.New(reviewer, publishersOf(config.Document{}, hot.Auth))
+	s.subscriber = auth.NewSubscriber(reviewer, subscribersOf(config.Document{}, hot.Auth))
+	s.subscriber.Changed(s.engine.Judge)
 	s.streams = limit.NewStreams(mostOf(hot.Connections))
 	s.gate = limit.NewGate(handshakesPerCore * runtime.GOMAXPROCS(0))
 	s.streams.TuneConnect(limit.Connect(hot.Limits.Connect))
@@ -156,14 +157,12 @@ const configMapSuffix = "-config"
 
 // take hands valid settings to all rooms. One line per room, never per knob:
 // the structs must match field by field, or this does not compile.
-func (s *Server) take(serial int64, r config.Revision, standBy bool) {
+func (s *Server) take(d config.Document, r config.Revision, standBy bool) {
 	hot := r.Hot
 	s.standby.set(s, standBy, hot.Drain.ReconnectSpread)
-	flags := newFlagSet(s.flags.Load(), serial, hot.Features, hot.Observability.BeaconInterval)
+	flags := newFlagSet(s.flags.Load(), d.Serial, hot.Features, hot.Observability.BeaconInterval)
 	s.engine.Tune(tuningOf(hot, flags))
-	s.publisher.Tune(auth.Publishers(hot.Auth.Publishers))
-	s.subscriber.Tune(auth.Subscribers(hot.Auth.Subscribers))
-	s.engine.Rights(s.subscriber.MayRead) // after the rules: what is opened in between is judged by them
+	s.tuneAuth(d, hot.Auth)
 	s.streams.Tune(mostOf(hot.Connections))
 	s.streams.TuneConnect(limit.Connect(hot.Limits.Connect))
 	s.guard.breaker.Tune(breaker.Settings(hot.CircuitBreaker))

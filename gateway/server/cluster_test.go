@@ -30,7 +30,7 @@ func watch(t *testing.T, api *rest.Config, mount string) (names chan string) {
 		t.Fatal(err)
 	}
 	names = make(chan string, 100)
-	r := newReloader(&Options{Log: quiet, Cluster: true}, func(_ int64, r config.Revision, _ bool) { names <- r.Name })
+	r := newReloader(&Options{Log: quiet, Cluster: true}, func(_ config.Document, r config.Revision, _ bool) { names <- r.Name })
 	ctx, stop := context.WithCancel(context.Background())
 	ended := make(chan struct{})
 	go func() {
@@ -122,7 +122,7 @@ func TestPublishingWithoutAnAPIServerIsRefusedNotOpened(t *testing.T) {
 			t.Errorf("%q: %d, want %d", header, res.StatusCode, want)
 		}
 	}
-	if got := g.publisher.Counts(); got != (auth.Counts{Unauthenticated: 1, Unavailable: 1}) {
+	if got := g.publisher.Counts(); got != (auth.Counts{Kubernetes: auth.Results{Unauthenticated: 1, Unavailable: 1}}) {
 		t.Errorf("counts %+v", got)
 	}
 }

@@ -16,8 +16,8 @@ import (
 // runs is swapped at once; a refused document leaves it alone and is reported.
 type reloader struct {
 	log           *slog.Logger
-	apply         func(serial int64, r config.Revision, standBy bool) // hands valid settings to the rooms
-	pod, template string                                              // who reads: both decide which revision of a document it runs, and whether it stands by
+	apply         func(d config.Document, r config.Revision, standBy bool) // hands valid settings to the rooms
+	pod, template string                                                   // who reads: both decide which revision of a document it runs, and whether it stands by
 	// byHand says that no operator counts serials: a file may be edited and
 	// keep its number.
 	byHand bool
@@ -39,7 +39,7 @@ type running struct {
 const maxNackBytes = 2000 // it ends up in the status of the custom resource
 
 // newReloader makes a reloader that runs nothing yet.
-func newReloader(o *Options, apply func(int64, config.Revision, bool)) *reloader {
+func newReloader(o *Options, apply func(config.Document, config.Revision, bool)) *reloader {
 	return &reloader{
 		log: o.Log, byHand: !o.Cluster, pod: o.Pod, template: o.TemplateHash, apply: apply, changed: make(chan struct{}),
 	}
@@ -70,7 +70,7 @@ func (r *reloader) take(text []byte) {
 		r.refuse(document.Serial, revision.Name, err)
 		return
 	}
-	r.apply(document.Serial, revision, document.StandsBy(r.pod, r.template))
+	r.apply(document, revision, document.StandsBy(r.pod, r.template))
 	r.text, r.running, r.nack = bytes.Clone(text), running{document.Serial, revision, unknown}, nil
 	r.announce()
 	r.log.Info("config runs", "serial", document.Serial, "revision", revision.Name, "unknownFields", unknown)

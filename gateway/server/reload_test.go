@@ -28,7 +28,7 @@ func newTestReloader(byHand bool) (*reloader, *[]string) {
 	applied := []string{}
 	return newReloader(
 		&Options{Log: slog.New(slog.DiscardHandler), Cluster: !byHand, Pod: "pod-a", TemplateHash: "t1"},
-		func(_ int64, r config.Revision, _ bool) { applied = append(applied, r.Name) }), &applied
+		func(_ config.Document, r config.Revision, _ bool) { applied = append(applied, r.Name) }), &applied
 }
 
 func TestOnlyANewerDocumentRuns(t *testing.T) {

@@ -25,7 +25,7 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 	w.log(stats)
 	w.slow(stats.Slow)
 	w.segments(stats.Segments)
-	w.auth(c.s.publisher.Counts())
+	w.auth(c.s.publisher.Counts().Plus(c.s.subscriber.Counts()))
 	w.browsers(c.s)
 	w.circuit(c.s.guard.breaker.Stats())
 	w.memory(c.s.memory)
@@ -139,11 +139,13 @@ func (w writer) slow(s fanout.SlowStats) {
 }
 
 func (w writer) auth(counts auth.Counts) {
-	const name, help = "sg_auth_total", "Publish requests by what their credential was worth."
-	w.counter(name, help, counts.Allowed, "method", "kubernetes", "result", "allowed")
-	w.counter(name, help, counts.Unauthenticated, "method", "kubernetes", "result", "unauthenticated")
-	w.counter(name, help, counts.Denied, "method", "kubernetes", "result", "denied")
-	w.counter(name, help, counts.Unavailable, "method", "kubernetes", "result", "unavailable")
+	const name, help = "sg_auth_total", "Requests by what their credential was worth; those of everybody are not counted."
+	for method, r := range map[string]auth.Results{"kubernetes": counts.Kubernetes, "jwt": counts.JWT} {
+		w.counter(name, help, r.Allowed, "method", method, "result", "allowed")
+		w.counter(name, help, r.Unauthenticated, "method", method, "result", "unauthenticated")
+		w.counter(name, help, r.Denied, "method", method, "result", "denied")
+		w.counter(name, help, r.Unavailable, "method", method, "result", "unavailable")
+	}
 }
 
 func (w writer) browsers(s *Server) {

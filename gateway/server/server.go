@@ -167,6 +167,8 @@ func (s *Server) Run(ctx context.Context) error {
 	s.background.Go(func() { s.access.follow(background) })
 	s.background.Go(func() { s.guard.watch(background, s.log) })
 	s.background.Go(func() { s.tracing.tracer.Run(background) })
+	s.background.Go(func() { s.publisher.Run(background) })
+	s.background.Go(func() { s.subscriber.Run(background) })
 	s.background.Go(func() { s.source.follow(background, s.config.take) })
 	if s.certificate != nil {
 		s.background.Go(func() { s.certificate.follow(background) })

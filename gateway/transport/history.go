@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/streamgateway/streamgateway/gateway/auth"
 	"github.com/streamgateway/streamgateway/gateway/engine"
 	"github.com/streamgateway/streamgateway/gateway/engine/wire"
 )
@@ -28,16 +29,16 @@ func NewHistory(e *engine.Engine, readers Authenticator) *History { return &Hist
 
 // Page is GET /channels/{channel}/events: a page of what is kept.
 func (h *History) Page(w http.ResponseWriter, r *http.Request) {
-	about, query, no := h.parse(r)
+	about, no := h.parse(r)
 	if no == nil {
 		var p wire.Position
 		limit := maxPageEvents
-		p, no = parseHistoryCursor(query.Get("cursor"))
+		p, no = parseHistoryCursor(about.query.Get("cursor"))
 		if no == nil {
-			limit, no = parseNumber(query, "limit", maxPageEvents, 1, maxPageEvents)
+			limit, no = parseNumber(about.query, "limit", maxPageEvents, 1, maxPageEvents)
 		}
 		if no == nil {
-			writePage(w, h.engine.History(about, p, limit, maxPageBytes))
+			writePage(w, h.engine.History(about.channel, p, limit, maxPageBytes))
 			return
 		}
 	}
@@ -46,11 +47,11 @@ func (h *History) Page(w http.ResponseWriter, r *http.Request) {
 
 // Last is GET /channels/{channel}/last: the newest events.
 func (h *History) Last(w http.ResponseWriter, r *http.Request) {
-	about, query, no := h.parse(r)
+	about, no := h.parse(r)
 	if no == nil {
 		var n int
-		if n, no = parseNumber(query, "n", 1, 1, maxLast); no == nil {
-			writePage(w, h.engine.Last(about, n))
+		if n, no = parseNumber(about.query, "n", 1, 1, maxLast); no == nil {
+			writePage(w, h.engine.Last(about.channel, n))
 			return
 		}
 	}
@@ -59,12 +60,15 @@ func (h *History) Last(w http.ResponseWriter, r *http.Request) {
 
 // Presence is GET /channels/{channel}/presence: how many read a channel.
 func (h *History) Presence(w http.ResponseWriter, r *http.Request) {
-	about, _, no := h.parse(r)
+	about, no := h.parse(r)
+	if no == nil && !about.who.Presence {
+		no = streamRefusal(http.StatusForbidden, KindChannelDenied, "not allowed to ask who reads a channel")
+	}
 	if no != nil {
 		Problem(w, r, no.status, no.kind, no.options...)
 		return
 	}
-	writeJSON(w, presence{wire.Unqualified(about), h.engine.Readers(about), time.Now().UnixMilli()})
+	writeJSON(w, presence{wire.Unqualified(about.channel), h.engine.Readers(about.channel), time.Now().UnixMilli()})
 }
 
 type presence struct {
@@ -73,25 +77,30 @@ type presence struct {
 	AsOf    int64  `json:"asOf"`  // milliseconds since 1970
 }
 
-// parse reads which channel is asked about, by somebody who may read it, and
-// gives it with its tenant.
-func (h *History) parse(r *http.Request) (about string, query url.Values, no *refusal) {
+// question is about one channel, by somebody who may read it.
+type question struct {
+	channel string // with its tenant
+	who     *auth.Principal
+	query   url.Values
+}
+
+func (h *History) parse(r *http.Request) (about question, no *refusal) {
 	channel := r.PathValue("channel")
 	if err := wire.CheckChannel(channel); err != nil {
-		return "", nil, streamRefusal(http.StatusBadRequest, KindInvalidChannel, err.Error())
+		return about, streamRefusal(http.StatusBadRequest, KindInvalidChannel, err.Error())
 	}
-	who, no := readerOf(h.readers, r)
-	if no != nil {
-		return "", nil, no
+	if about.who, no = readerOf(h.readers, r); no != nil {
+		return about, no
 	}
-	if _, denied := split(who, []string{channel}); len(denied) > 0 {
-		return "", nil, notAllowed(denied)
+	if _, denied := split(about.who, []string{channel}); len(denied) > 0 {
+		return about, notAllowed(denied)
 	}
-	query, err := url.ParseQuery(r.URL.RawQuery)
-	if err != nil {
-		return "", nil, streamRefusal(http.StatusBadRequest, KindInvalidParameter, "the query cannot be decoded")
+	var err error
+	if about.query, err = url.ParseQuery(r.URL.RawQuery); err != nil {
+		return about, streamRefusal(http.StatusBadRequest, KindInvalidParameter, "the query cannot be decoded")
 	}
-	return wire.Qualify(who.Tenant, channel), query, nil
+	about.channel = wire.Qualify(about.who.Tenant, channel)
+	return about, nil
 }
 
 // parseHistoryCursor takes a cursor or the beginning: a page of what is still

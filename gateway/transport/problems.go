@@ -15,6 +15,7 @@ const (
 	KindInvalidChannel        = "invalid-channel"
 	KindInvalidJSON           = "invalid-json"
 	KindUnauthenticated       = "unauthenticated"
+	KindTokenExpired          = "token-expired"
 	KindChannelDenied         = "channel-denied"
 	KindOriginDenied          = "origin-denied"
 	KindNotFound              = "not-found"
@@ -147,6 +148,8 @@ func problemTitle(kind string) string {
 		return "Invalid JSON"
 	case KindUnauthenticated:
 		return "Not authenticated"
+	case KindTokenExpired:
+		return "Token expired"
 	case KindChannelDenied:
 		return "Channel not allowed"
 	case KindOriginDenied:

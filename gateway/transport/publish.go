@@ -207,6 +207,8 @@ func (p *Publish) admit(w http.ResponseWriter, r *http.Request) (*auth.Principal
 // refusalOf answers an error of auth. Only what the caller can change is told.
 func refusalOf(err error) *refusal {
 	switch {
+	case errors.Is(err, auth.ErrExpired):
+		return &refusal{http.StatusUnauthorized, KindTokenExpired, []ProblemOption{Detail(err.Error())}}
 	case errors.Is(err, auth.ErrUnauthenticated):
 		return &refusal{http.StatusUnauthorized, KindUnauthenticated, []ProblemOption{Detail(err.Error())}}
 	case errors.Is(err, auth.ErrDenied):

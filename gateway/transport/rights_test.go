@@ -13,12 +13,14 @@ import (
 )
 
 // everybody may read everything.
-func everybody() *auth.Subscriber { return auth.NewSubscriber(auth.Subscribers{}) }
+func everybody() *auth.Subscriber {
+	return auth.NewSubscriber(nil, auth.Subscribers{Mode: auth.ModeAnonymous})
+}
 
 // open gives everybody these channels alone, as the server does it.
 func (p *pod) open(channels ...string) {
-	p.rights.Tune(auth.Subscribers{AnonymousChannels: channels})
-	p.engine.Rights(p.rights.MayRead)
+	p.rights.Tune(auth.Subscribers{Mode: auth.ModeAnonymous, AnonymousChannels: channels})
+	p.engine.Judge()
 }
 
 func TestAStreamGetsWhatItMayReadAndIsToldTheRest(t *testing.T) {
@@ -95,15 +97,22 @@ func TestStreamsEndWhenTheirRightIsTakenAway(t *testing.T) {
 	})
 }
 
+// overtaken lets the rules change right after it has judged a request.
+type overtaken struct {
+	*auth.Subscriber
+	change func()
+}
+
+func (o overtaken) Authenticate(r *http.Request) (*auth.Principal, error) {
+	defer o.change()
+	return o.Subscriber.Authenticate(r)
+}
+
 func TestAStreamJudgedBeforeAChangeEndsAtItsFirstByte(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := newPod(t)
-		subs, err := wire.NewSubSet([]string{"secrets.a"})
-		if err != nil {
-			t.Fatal(err)
-		}
-		p.engine.Rights(func(s *wire.SubSet) bool { return s.Key() != subs.Key() }) // the handler's rules are still the older ones
-		r, leave := p.get(t, "channels=secrets.a")
+		readers := overtaken{p.rights, func() { p.open("prices.>") }}
+		r, leave := openStream(t, p.surface(readers, people{}), "channels=secrets.a")
 		p.publish(wire.Event{Channel: "secrets.a", Data: []byte(`"hidden"`)})
 		time.Sleep(time.Second)
 		leave()

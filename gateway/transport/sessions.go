@@ -1,6 +1,7 @@
 package transport
 
 import (
+	"context"
 	"errors"
 	"net/http"
 	"slices"
@@ -16,14 +17,20 @@ import (
 // credential of the subject that opened it.
 type Sessions struct {
 	engine  *engine.Engine
-	readers Authenticator
+	readers Readers
 	results tally
 	rates   *limit.Buckets // of changes, by session
 }
 
 // NewSessions makes the handler. readers says who may read what.
-func NewSessions(e *engine.Engine, readers Authenticator) *Sessions {
+func NewSessions(e *engine.Engine, readers Readers) *Sessions {
 	return &Sessions{engine: e, readers: readers, rates: limit.NewBuckets()}
+}
+
+// Readers authenticates those who read, by a request or by a token alone.
+type Readers interface {
+	Authenticator
+	Judge(ctx context.Context, token string) (*auth.Principal, error)
 }
 
 // patchRate is how often one stream may be changed, the same at once: each
@@ -51,6 +58,7 @@ type sessionAnswer struct {
 	Channels  wire.List[string]      `json:"channels"`
 	Denied    wire.List[wire.Denied] `json:"denied"`
 	Effective string                 `json:"effective"`
+	ExpiresAt int64                  `json:"expiresAt,omitempty"` // milliseconds since 1970
 }
 
 // Patch is PATCH /sessions/{sid}.
@@ -63,30 +71,52 @@ func (s *Sessions) Patch(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	body, no := readSmallJSON(w, r)
-	var p engine.Patch
 	if no == nil {
-		p, no = parsePatch(body)
-	}
-	var who *auth.Principal
-	if no == nil {
-		who, no = readerOf(s.readers, r)
-	}
-	var denied []wire.Denied
-	if no == nil {
-		denied, no = narrowPatch(who, &p)
-	}
-	if no == nil {
-		patched, err := s.engine.Patch(sid, owner(who), p)
-		if err == nil {
-			answer := sessionAnswer{SID: sid, Revision: patched.Revision, Channels: patched.Channels, Denied: denied, Effective: patched.Effective.String()}
+		var answer *sessionAnswer
+		if answer, no = s.change(r, sid, body); no == nil {
 			s.results.add(PatchDone)
 			writeBody(w, wire.AppendPayload(nil, answer))
 			return
 		}
-		no = sessionRefusal(err)
 	}
 	s.results.add(no.kind)
 	Problem(w, r, no.status, no.kind, no.options...)
+}
+
+// change does what a PATCH asks for. A token in its body is the request's
+// credential, and takes the place of the stream's.
+func (s *Sessions) change(r *http.Request, sid string, body []byte) (*sessionAnswer, *refusal) {
+	p, token, no := parsePatch(body)
+	if no != nil {
+		return nil, no
+	}
+	who, err := s.sender(r, token)
+	if err != nil {
+		return nil, refusalOf(err)
+	}
+	denied, no := narrowPatch(who, &p)
+	if no != nil {
+		return nil, no
+	}
+	if token != "" {
+		p.Renewal = &engine.Renewal{Grant: who, Expires: who.Expires}
+	}
+	patched, err := s.engine.Patch(sid, owner(who), p)
+	if err != nil {
+		return nil, sessionRefusal(err)
+	}
+	answer := &sessionAnswer{SID: sid, Revision: patched.Revision, Channels: patched.Channels, Denied: denied, Effective: patched.Effective.String()}
+	if !patched.Expires.IsZero() {
+		answer.ExpiresAt = patched.Expires.UnixMilli()
+	}
+	return answer, nil
+}
+
+func (s *Sessions) sender(r *http.Request, token string) (*auth.Principal, error) {
+	if token != "" {
+		return s.readers.Judge(r.Context(), token)
+	}
+	return s.readers.Authenticate(r)
 }
 
 // narrowPatch takes out of a change what its sender may not read, and makes the
@@ -131,6 +161,8 @@ func sessionRefusal(err error) *refusal {
 		return streamRefusal(http.StatusConflict, KindSessionBusy, "an earlier change of this stream is still being replayed", RetryAfter(publishRetryAfter))
 	case errors.Is(err, engine.ErrNotOwner):
 		return streamRefusal(http.StatusForbidden, KindChannelDenied, "this stream was opened by somebody else")
+	case errors.Is(err, engine.ErrNarrower):
+		return streamRefusal(http.StatusForbidden, KindChannelDenied, "the new token does not allow all that the stream reads; remove that in the same request")
 	case errors.Is(err, engine.ErrNothingLeft):
 		return badParameter("remove", errors.New("would leave nothing to read; DELETE closes a stream"))
 	}
@@ -138,18 +170,19 @@ func sessionRefusal(err error) *refusal {
 }
 
 // parsePatch reads a change. Keys that are not known are passed over.
-func parsePatch(body []byte) (engine.Patch, *refusal) {
+func parsePatch(body []byte) (p engine.Patch, token string, no *refusal) {
 	var members struct {
 		Add    []string          `json:"add"`
 		Remove []string          `json:"remove"`
 		From   map[string]string `json:"from"`
+		Token  string            `json:"token"`
 	}
 	if no := unmarshal(body, &members); no != nil {
-		return engine.Patch{}, no
+		return p, "", no
 	}
-	p := engine.Patch{Add: members.Add, Remove: members.Remove}
-	if len(p.Add)+len(p.Remove) == 0 {
-		return p, badParameter("add", errors.New("a change must add or remove at least one channel or pattern"))
+	p = engine.Patch{Add: members.Add, Remove: members.Remove}
+	if len(p.Add)+len(p.Remove) == 0 && members.Token == "" {
+		return p, "", badParameter("add", errors.New("a change must add or remove at least one channel or pattern, or bring a token"))
 	}
 	for _, list := range []struct {
 		name  string
@@ -157,7 +190,7 @@ func parsePatch(body []byte) (engine.Patch, *refusal) {
 	}{{"add", p.Add}, {"remove", p.Remove}} {
 		for i, name := range list.names {
 			if _, err := wire.ParsePattern(name); err != nil {
-				return p, streamRefusal(http.StatusBadRequest, KindInvalidChannel, err.Error(), Parameter(list.name), Index(i))
+				return p, "", streamRefusal(http.StatusBadRequest, KindInvalidChannel, err.Error(), Parameter(list.name), Index(i))
 			}
 		}
 	}
@@ -168,5 +201,5 @@ func parsePatch(body []byte) (engine.Patch, *refusal) {
 		}
 	}
 	p.From = from
-	return p, no
+	return p, members.Token, no
 }

@@ -63,7 +63,7 @@ func TestBadChangesOfAStreamAreRefusedWhole(t *testing.T) {
 		}{
 			{"another session", "24208e59.AAAAAAAAAAAAAAAAAAAAAA", `{"add":["b"]}`, KindSessionGone, 404},
 			{"nothing", sid, `{}`, KindInvalidParameter, 400},
-			{"a token alone", sid, `{"token":"x"}`, KindInvalidParameter, 400},
+			{"a token where there are none", sid, `{"token":"x"}`, KindUnauthenticated, 401},
 			{"no object", sid, `["b"]`, KindInvalidJSON, 400},
 			{"a bad name to add", sid, `{"add":["b","c c"]}`, KindInvalidChannel, 400},
 			{"a bad name to remove", sid, `{"remove":["$sg.x"]}`, KindInvalidChannel, 400},
@@ -111,7 +111,7 @@ func FuzzPatchBody(f *testing.F) {
 	f.Add([]byte(`{"add":["a","b.>"],"remove":["c"],"from":{"a":"k3f9x2.1"},"token":"x"}`))
 	f.Add([]byte(`{"add":null,"remove":[""],"from":{"a":null}}`))
 	f.Fuzz(func(t *testing.T, body []byte) {
-		p, no := parsePatch(body)
+		p, _, no := parsePatch(body)
 		if no != nil {
 			if no.status != http.StatusBadRequest {
 				t.Fatal(no)

@@ -72,7 +72,7 @@ func (s *Streams) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	release := func() { s.limits.Release(client) }
 	defer func() { release() }()
-	ask.Identity = engine.Identity{SID: s.newSID(), Owner: owner(ask.who), Client: client.Address.String(), Request: RequestID(r.Context())}
+	ask.Identity = engine.Identity{SID: s.newSID(), Owner: owner(ask.who), Grant: ask.who, Client: client.Address.String(), Request: RequestID(r.Context())}
 	if ask.poll {
 		opened()
 		s.polls.Add(1)
@@ -112,7 +112,7 @@ func (s *Streams) understand(w http.ResponseWriter, r *http.Request) (*streamReq
 	if no != nil {
 		return nil, no
 	}
-	ask.who = who
+	ask.who, ask.Expires = who, who.Expires
 	return ask, ask.narrow()
 }
 

@@ -171,9 +171,8 @@ func (f *Fanout) Flags(flags Flags) {
 	f.broadcast(input{op: opFlags})
 }
 
-// Rights ends streams that read what they may not any more, and those that
-// come with an older judgement.
-func (f *Fanout) Rights(r Rights) { f.broadcast(input{op: opRights, payload: r}) }
+// Judge ends streams that read what they may not any more.
+func (f *Fanout) Judge() { f.broadcast(input{op: opRights}) }
 
 // Sweep lets go of memory that is kept for clients in step. It is called once
 // a second.

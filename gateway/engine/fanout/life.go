@@ -18,6 +18,7 @@ func (l *loop) begin(s *Stream) {
 	o := s.opening
 	s.opening = nil
 	l.join(s, &o.request)
+	l.credit(s, s.id.Grant, o.request.Expires)
 	flags, end := l.flags.Of(s.id)
 	s.flagsRev = l.flags.Revision
 	if o.request.Pad {
@@ -35,7 +36,7 @@ func (l *loop) begin(s *Stream) {
 	case end != nil:
 		l.finish(s, end, end.Reason)
 		return
-	case l.mayNot(s.group):
+	case !s.may(s.group.subs):
 		l.endRevoked(s)
 		return
 	case l.drain != nil:
@@ -223,6 +224,9 @@ func (l *loop) tick(s *Stream) {
 	if s.state == running && s.behindSince != 0 {
 		l.judge(s)
 	}
+	if s.state == running {
+		l.judgeAgain(s)
+	}
 	if s.pace.until != 0 && l.now >= s.pace.until {
 		l.queue(s)
 	}
@@ -239,7 +243,7 @@ func (l *loop) setTimer(s *Stream) {
 		next = s.leaving.at
 	}
 	if s.state == running {
-		next = min(next, s.nextBeat, l.nextJudgement(s))
+		next = min(next, s.nextBeat, l.nextJudgement(s), s.nextRights())
 	}
 	if s.blocked {
 		next = min(next, s.blockedSince+int64(c.WriteTimeout))

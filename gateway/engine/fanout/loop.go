@@ -40,9 +40,8 @@ type loop struct {
 	spare   []input
 	tuning  *Tuning
 	flags   *Flags
-	rights  Rights // nil = everything may be read
-	now     int64  // of this step
-	left    int    // writes left in this run
+	now     int64 // of this step
+	left    int   // writes left in this run
 	seen    uint64
 	news    []arrival // records not yet matched, oldest first
 	touched []*group  // groups that got events of the records at hand
@@ -256,7 +255,6 @@ func (l *loop) handle(in *input) {
 			l.queue(s)
 		}
 	case opRights:
-		l.rights = in.payload.(Rights)
 		l.revoke()
 	case opDrain:
 		l.startDrain(in.payload.(Drain))

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/streamgateway/streamgateway/gateway/engine/wire"
 )
@@ -13,6 +14,7 @@ var (
 	ErrSessionGone = errors.New("no such session")
 	ErrSessionBusy = errors.New("an earlier change is not done")
 	ErrNothingLeft = errors.New("no subscription is left")
+	ErrNarrower    = errors.New("the renewal does not allow what the stream reads")
 	ErrNotOwner    = errors.New("the stream belongs to somebody else")
 )
 
@@ -34,6 +36,9 @@ type Patch struct {
 	// From are channels of Add with a position of their own; the others begin
 	// where the stream is.
 	From map[string]wire.Cursor
+	// Renewal takes the place of what the stream's rights rest on, and must
+	// allow all that it reads; nil = that stays.
+	Renewal *Renewal
 }
 
 // Patched is what a stream reads from now on.
@@ -41,6 +46,13 @@ type Patched struct {
 	Revision  int
 	Channels  []string
 	Effective wire.Cursor // where the new set begins
+	Expires   time.Time   // of the stream's credential; zero = it does not
+}
+
+// Renewal is a newer credential of a stream's owner.
+type Renewal struct {
+	Grant   Grant
+	Expires time.Time // zero = it does not
 }
 
 func (f *Fanout) enlist(s *Stream) {
@@ -102,7 +114,7 @@ func (l *loop) patch(s *Stream, p *Patch) (*Patched, error) {
 	switch {
 	case s.state != running:
 		return nil, ErrSessionGone
-	case s.group == nil, s.past != nil && len(s.past.sides)+len(s.past.caught) > 0:
+	case s.group == nil, !p.renewsOnly() && s.past != nil && len(s.past.sides)+len(s.past.caught) > 0:
 		return nil, ErrSessionBusy
 	}
 	old := s.group.subs
@@ -110,8 +122,11 @@ func (l *loop) patch(s *Stream, p *Patch) (*Patched, error) {
 	if err != nil {
 		return nil, err
 	}
-	if l.rights != nil && !l.rights(subs) {
-		return nil, ErrSessionGone // allowed by a judgement that is over: the client asks anew
+	if err := l.renew(s, p.Renewal, subs); err != nil {
+		return nil, err
+	}
+	if p.renewsOnly() {
+		return l.patched(s), nil
 	}
 	if s.past == nil && s.cursor >= s.group.last {
 		s.cursor = max(s.cursor, s.group.position(l.seen))
@@ -127,9 +142,36 @@ func (l *loop) patch(s *Stream, p *Patch) (*Patched, error) {
 	flags, _ := l.flags.Of(s.id) // what ends a stream is told by tellFlags
 	s.out = wire.AppendControl(s.out, wire.ControlOpen, wire.Cursor{}, l.open(s, plan.resume, nil, flags))
 	s.out = appendResets(s.out, plan.resets)
-	answer := &Patched{Revision: s.revision, Channels: wire.UnqualifiedAll(subs.All()), Effective: l.f.at(s.cursor)}
+	answer := l.patched(s)
 	l.advance(s)
 	return answer, nil
+}
+
+func (p *Patch) renewsOnly() bool { return p.Renewal != nil && len(p.Add)+len(p.Remove) == 0 }
+
+// renew makes sure that a stream may read a set, by its newer credential where
+// it comes with one.
+func (l *loop) renew(s *Stream, r *Renewal, subs *wire.SubSet) error {
+	switch {
+	case r == nil && !s.may(subs):
+		return ErrSessionGone // allowed by a judgement that is over: the client asks anew
+	case r == nil:
+		return nil
+	case !r.Grant.StillMayRead(subs):
+		return ErrNarrower
+	}
+	l.credit(s, r.Grant, r.Expires)
+	l.setTimer(s)
+	return nil
+}
+
+// patched tells what a stream reads.
+func (l *loop) patched(s *Stream) *Patched {
+	answer := &Patched{Revision: s.revision, Channels: wire.UnqualifiedAll(s.group.subs.All()), Effective: l.f.at(s.cursor)}
+	if s.expires != 0 {
+		answer.Expires = time.Now().Add(time.Duration(s.expires - l.now))
+	}
+	return answer
 }
 
 // apply gives the new set of subscriptions.

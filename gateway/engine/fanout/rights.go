@@ -1,28 +1,93 @@
 package fanout
 
 import (
-	"slices"
+	"math"
+	"time"
 
 	"github.com/streamgateway/streamgateway/gateway/engine/wire"
 )
 
-// Rights tells whether a set of subscriptions may still be read. It is called
-// by all loops at once and must be quick.
-type Rights func(*wire.SubSet) bool
+// Grant is what the rights of a stream rest on. It is called by loops and must be
+// quick and safe for concurrent use; equal ones give equal answers.
+type Grant interface {
+	// StillMayRead tells whether all of a set may be read as of now.
+	StillMayRead(*wire.SubSet) bool
+}
 
-func (l *loop) mayNot(g *group) bool { return l.rights != nil && !l.rights(g.subs) }
+// judgeEvery is how often a stream's rights are looked at when nothing says that
+// they have changed.
+const judgeEvery = int64(time.Minute)
 
-// revoke ends the streams of groups that may not be read any more: members of a
-// group read the same, so one look serves all of them.
+// may tells whether a stream may read a set. Without a grant it may.
+func (s *Stream) may(subs *wire.SubSet) bool {
+	return s.id.Grant == nil || s.id.Grant.StillMayRead(subs)
+}
+
+// revoke ends the streams that read what they may not any more. Members of a
+// group read the same, so one look serves all that came with one credential.
 func (l *loop) revoke() {
 	var ended []*Stream
 	for _, g := range l.groups {
-		if l.mayNot(g) {
-			ended = slices.Concat(ended, g.members)
+		judged := map[Grant]bool{}
+		for _, s := range g.members {
+			may, known := judged[s.id.Grant]
+			if !known {
+				may = s.may(g.subs)
+				judged[s.id.Grant] = may
+			}
+			if !may {
+				ended = append(ended, s)
+			}
 		}
 	}
 	for _, s := range ended {
 		l.endRevoked(s)
+	}
+}
+
+// judgeAgain looks at one stream's rights when it is time to, and tells its
+// client when its credential is about to expire, or has.
+func (l *loop) judgeAgain(s *Stream) {
+	switch {
+	case s.expires != 0 && l.now >= s.expires:
+		retryMs := l.retry()
+		l.finish(s, &wire.End{Reason: wire.EndExpired, Status: 401, RetryMs: &retryMs}, wire.EndExpired)
+	case s.expires != 0 && !s.warned && l.now >= s.expires-int64(expiryNotice):
+		s.warned = true
+		l.say(s, wire.AppendControl(s.out, wire.ControlAuth, wire.Cursor{}, &wire.Auth{
+			ExpiresAt: time.Now().UnixMilli() + (s.expires-l.now)/int64(time.Millisecond), Renew: wire.RenewSession,
+		}))
+	}
+	if s.state == running && s.id.Grant != nil && l.now-s.judged >= judgeEvery {
+		s.judged = l.now
+		if !s.may(s.group.subs) {
+			l.endRevoked(s)
+		}
+	}
+}
+
+// expiryNotice is how long before its credential expires a stream is told so.
+const expiryNotice = time.Minute
+
+// nextJudgement of rights is when judgeAgain has something to do.
+func (s *Stream) nextRights() int64 {
+	next := int64(math.MaxInt64)
+	if s.id.Grant != nil {
+		next = s.judged + judgeEvery
+	}
+	if s.expires != 0 && s.warned {
+		next = min(next, s.expires)
+	} else if s.expires != 0 {
+		next = min(next, s.expires-int64(expiryNotice))
+	}
+	return next
+}
+
+// credit takes over what the rights of a stream rest on, and until when.
+func (l *loop) credit(s *Stream, grant Grant, expires time.Time) {
+	s.id.Grant, s.judged, s.warned, s.expires = grant, l.now, false, 0
+	if !expires.IsZero() {
+		s.expires = l.now + max(int64(time.Until(expires)), 1)
 	}
 }
 

@@ -2,6 +2,7 @@ package fanout
 
 import (
 	"slices"
+	"time"
 
 	"github.com/streamgateway/streamgateway/gateway/engine/deflate"
 	"github.com/streamgateway/streamgateway/gateway/engine/wire"
@@ -17,9 +18,10 @@ type Request struct {
 	// send first; only for a start without a position. 0..100.
 	Last int
 	// From are channels of Subs with a position of their own.
-	From map[string]wire.Cursor
-	Pad  bool // begin with a comment of 2 KiB
-	Gzip bool // the client takes gzip
+	From    map[string]wire.Cursor
+	Expires time.Time // of the credential; zero = it does not
+	Pad     bool      // begin with a comment of 2 KiB
+	Gzip    bool      // the client takes gzip
 	Identity
 }
 
@@ -30,6 +32,7 @@ func (r *Request) key() groupKey { return groupKey{subs: r.Subs.Key(), format: r
 type Identity struct {
 	SID string // id of the session, unique per stream
 	Owner
+	Grant   Grant  // what the right to read rests on; nil = everything may be read
 	Client  string // what stands for the client where there is no subject; may be empty
 	Poll    bool   // asks by long-poll, and not for a stream
 	Request string // id of the request that opened it, for logs; may be empty
@@ -95,6 +98,8 @@ type Stream struct {
 	bytesAt      uint64 // group.bytes alike
 	events       uint64 // that the sink has taken since the start
 	bytes        uint64 // alike, as sent
+	judged       int64  // when its rights were looked at
+	expires      int64  // when its credential does; 0 = never
 	flagsRev     int64
 	revision     int   // of its subscriptions, from 1
 	member       int   // index in group.members
@@ -103,6 +108,7 @@ type Stream struct {
 	state        state
 	blocked      bool
 	slow         bool
+	warned       bool // that its credential expires soon
 	queued       bool
 
 	opening *opening // until it runs

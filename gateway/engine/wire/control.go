@@ -15,6 +15,7 @@ const (
 	ControlSlow     = "sg.slow"
 	ControlDrain    = "sg.drain"
 	ControlFlags    = "sg.flags"
+	ControlAuth     = "sg.auth"
 	ControlEnd      = "sg.end"
 )
 
@@ -70,6 +71,7 @@ const (
 	EndFlagOff  = "flag-off"
 	EndShutdown = "shutdown"
 	EndRevoked  = "auth-revoked"
+	EndExpired  = "auth-expired"
 )
 
 // Open is sg.open: the first event of every stream.
@@ -153,6 +155,15 @@ type Drain struct {
 	InMs    int64  `json:"inMs"`
 	CloseMs int64  `json:"closeMs"`
 }
+
+// Auth is sg.auth: the credential of the stream ends soon.
+type Auth struct {
+	ExpiresAt int64  `json:"expiresAt"` // milliseconds since 1970
+	Renew     string `json:"renew"`     // how: RenewSession
+}
+
+// RenewSession is by a PATCH of the session with a new token.
+const RenewSession = "session"
 
 // FlagsChange is sg.flags: flags or the pace of reports changed, effective at
 // once.

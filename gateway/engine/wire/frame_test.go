@@ -136,6 +136,7 @@ func TestControlsAreThoseOfTheProtocol(t *testing.T) {
 	b = wire.AppendControl(b, wire.ControlSlow, wire.Cursor{}, &wire.Slow{LagEvents: 5001, LagMs: 15000, Policy: wire.SlowGap, LimitMs: 30000})
 	b = wire.AppendControl(b, wire.ControlDrain, wire.Cursor{}, &wire.Drain{Reason: wire.DrainRollout, InMs: 1200, CloseMs: 30000})
 	b = wire.AppendControl(b, wire.ControlFlags, wire.Cursor{}, &wire.FlagsChange{FlagsRevision: 8, Flags: map[string]bool{"replay": true}})
+	b = wire.AppendControl(b, wire.ControlAuth, wire.Cursor{}, &wire.Auth{ExpiresAt: 1795482000000, Renew: wire.RenewSession})
 	b = wire.AppendControl(b, wire.ControlEnd, wire.Cursor{}, &wire.End{Reason: wire.EndDrain, Status: 200, RetryMs: &retry})
 	b = wire.AppendControl(b, wire.ControlEnd, wire.Cursor{}, &wire.End{Reason: wire.EndFlagOff, Status: 503, Detail: "line\nbreak"})
 	golden(t, "controls.sse", b)

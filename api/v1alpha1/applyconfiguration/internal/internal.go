@@ -141,6 +141,16 @@ var schemaYAML = typed.YAMLObject(`types:
   scalar: string
 - name: com.github.streamgateway.streamgateway.api.v1alpha1.CompressionMode
   scalar: string
+- name: com.github.streamgateway.streamgateway.api.v1alpha1.ConfigMapKey
+  map:
+    fields:
+    - name: key
+      type:
+        scalar: string
+      default: jwks.json
+    - name: name
+      type:
+        scalar: string
 - name: com.github.streamgateway.streamgateway.api.v1alpha1.ConfigNack
   map:
     fields:
@@ -347,6 +357,42 @@ var schemaYAML = typed.YAMLObject(`types:
   scalar: string
 - name: com.github.streamgateway.streamgateway.api.v1alpha1.InconclusivePolicy
   scalar: string
+- name: com.github.streamgateway.streamgateway.api.v1alpha1.JWKS
+  map:
+    fields:
+    - name: configMapRef
+      type:
+        namedType: com.github.streamgateway.streamgateway.api.v1alpha1.ConfigMapKey
+    - name: refreshInterval
+      type:
+        namedType: com.github.streamgateway.streamgateway.api.v1alpha1.Duration
+      default: 10m
+    - name: uri
+      type:
+        scalar: string
+- name: com.github.streamgateway.streamgateway.api.v1alpha1.JWT
+  map:
+    fields:
+    - name: audiences
+      type:
+        list:
+          elementType:
+            namedType: com.github.streamgateway.streamgateway.api.v1alpha1.Audience
+          elementRelationship: associative
+    - name: channelsClaim
+      type:
+        scalar: string
+      default: sg
+    - name: clockSkew
+      type:
+        namedType: com.github.streamgateway.streamgateway.api.v1alpha1.Duration
+      default: 30s
+    - name: issuer
+      type:
+        scalar: string
+    - name: jwks
+      type:
+        namedType: com.github.streamgateway.streamgateway.api.v1alpha1.JWKS
 - name: com.github.streamgateway.streamgateway.api.v1alpha1.Limits
   map:
     fields:
@@ -535,6 +581,9 @@ var schemaYAML = typed.YAMLObject(`types:
       type:
         namedType: com.github.streamgateway.streamgateway.api.v1alpha1.Duration
       default: 10s
+    - name: jwt
+      type:
+        namedType: com.github.streamgateway.streamgateway.api.v1alpha1.JWT
     - name: mode
       type:
         namedType: com.github.streamgateway.streamgateway.api.v1alpha1.PublisherMode
@@ -940,15 +989,28 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: url
       type:
         scalar: string
+- name: com.github.streamgateway.streamgateway.api.v1alpha1.SubscriberMode
+  scalar: string
 - name: com.github.streamgateway.streamgateway.api.v1alpha1.Subscribers
   map:
     fields:
+    - name: accessTokenQuery
+      type:
+        namedType: com.github.streamgateway.streamgateway.api.v1alpha1.Switch
+      default: Disabled
     - name: anonymousChannels
       type:
         list:
           elementType:
             namedType: com.github.streamgateway.streamgateway.api.v1alpha1.ChannelPattern
           elementRelationship: associative
+    - name: jwt
+      type:
+        namedType: com.github.streamgateway.streamgateway.api.v1alpha1.JWT
+    - name: mode
+      type:
+        namedType: com.github.streamgateway.streamgateway.api.v1alpha1.SubscriberMode
+      default: Anonymous
 - name: com.github.streamgateway.streamgateway.api.v1alpha1.Switch
   scalar: string
 - name: com.github.streamgateway.streamgateway.api.v1alpha1.TLS

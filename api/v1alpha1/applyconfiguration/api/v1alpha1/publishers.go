@@ -15,17 +15,21 @@ import (
 type PublishersApplyConfiguration struct {
 	// mode is how publishers are known. Default Kubernetes: their token is
 	// reviewed by the API server, and they need the right to create
-	// streamgateways/publish. Anonymous asks nobody, and is allowed only with
+	// streamgateways/publish. JWT: by a token that jwt describes, for the
+	// channels that it names. Anonymous asks nobody, and is allowed only with
 	// listener.service.type ClusterIP. Effect: hot.
 	Mode *apiv1alpha1.PublisherMode `json:"mode,omitempty"`
-	// audiences are names of which a token must be made for one, so that a
-	// token for the API server is of no use here. Default [streamgateway.io]; 1
+	// audiences are names of which a token that the API server reviews must be
+	// made for one, so that a token for the API server is of no use here; it
+	// holds for subscribers of mode Kubernetes, too. Default [streamgateway.io]; 1
 	// to 8. Effect: hot.
 	Audiences []apiv1alpha1.Audience `json:"audiences,omitempty"`
 	// cacheTTL is how long a positive review is reused: the longest time that a
 	// right lives on after it was taken away. Default 10s; 0s to 5m. Effect:
 	// hot.
 	CacheTTL *apiv1alpha1.Duration `json:"cacheTTL,omitempty"`
+	// jwt describes the tokens of mode JWT, and is set only with it.
+	JWT *JWTApplyConfiguration `json:"jwt,omitempty"`
 }
 
 // PublishersApplyConfiguration constructs a declarative configuration of the Publishers type for use with
@@ -57,5 +61,13 @@ func (b *PublishersApplyConfiguration) WithAudiences(values ...apiv1alpha1.Audie
 // If called multiple times, the CacheTTL field is set to the value of the last call.
 func (b *PublishersApplyConfiguration) WithCacheTTL(value apiv1alpha1.Duration) *PublishersApplyConfiguration {
 	b.CacheTTL = &value
+	return b
+}
+
+// WithJWT sets the JWT field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the JWT field is set to the value of the last call.
+func (b *PublishersApplyConfiguration) WithJWT(value *JWTApplyConfiguration) *PublishersApplyConfiguration {
+	b.JWT = value
 	return b
 }

@@ -11,20 +11,40 @@ import (
 // SubscribersApplyConfiguration represents a declarative configuration of the Subscribers type for use
 // with apply.
 //
-// Subscribers says who may read what. Everybody who reaches the gateway is
-// anonymous.
+// Subscribers says who may read what.
 type SubscribersApplyConfiguration struct {
+	// mode is how those who read are known. Default Anonymous: everybody who
+	// reaches the gateway. JWT: by a token that jwt describes. Kubernetes: by a
+	// token that the API server reviews, whose subject needs the right to
+	// create streamgateways/subscribe; it may read everything. Effect: hot, on
+	// running streams, too.
+	Mode *apiv1alpha1.SubscriberMode `json:"mode,omitempty"`
 	// anonymousChannels are patterns of the channels that everybody may read:
 	// in streams, in pages of the past, and in counts of readers. Absent, every
-	// channel is open; must be set when listener.service.type is not ClusterIP,
-	// and ['>'] opens every channel there too. 1 to 64 patterns. Effect: hot.
+	// channel is open; must be set when listener.service.type is not ClusterIP
+	// and mode is Anonymous, and ['>'] opens every channel there too. Other modes
+	// do not heed it. 1 to 64 patterns. Effect: hot.
 	AnonymousChannels []apiv1alpha1.ChannelPattern `json:"anonymousChannels,omitempty"`
+	// accessTokenQuery takes a token from the parameter access_token, too, for
+	// clients that can set no header. What is in a URL lands in the logs of
+	// proxies and in histories of browsers. Default Disabled. Effect: hot.
+	AccessTokenQuery *apiv1alpha1.Switch `json:"accessTokenQuery,omitempty"`
+	// jwt describes the tokens of mode JWT, and is set only with it.
+	JWT *JWTApplyConfiguration `json:"jwt,omitempty"`
 }
 
 // SubscribersApplyConfiguration constructs a declarative configuration of the Subscribers type for use with
 // apply.
 func Subscribers() *SubscribersApplyConfiguration {
 	return &SubscribersApplyConfiguration{}
+}
+
+// WithMode sets the Mode field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the Mode field is set to the value of the last call.
+func (b *SubscribersApplyConfiguration) WithMode(value apiv1alpha1.SubscriberMode) *SubscribersApplyConfiguration {
+	b.Mode = &value
+	return b
 }
 
 // WithAnonymousChannels adds the given value to the AnonymousChannels field in the declarative configuration
@@ -34,5 +54,21 @@ func (b *SubscribersApplyConfiguration) WithAnonymousChannels(values ...apiv1alp
 	for i := range values {
 		b.AnonymousChannels = append(b.AnonymousChannels, values[i])
 	}
+	return b
+}
+
+// WithAccessTokenQuery sets the AccessTokenQuery field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the AccessTokenQuery field is set to the value of the last call.
+func (b *SubscribersApplyConfiguration) WithAccessTokenQuery(value apiv1alpha1.Switch) *SubscribersApplyConfiguration {
+	b.AccessTokenQuery = &value
+	return b
+}
+
+// WithJWT sets the JWT field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the JWT field is set to the value of the last call.
+func (b *SubscribersApplyConfiguration) WithJWT(value *JWTApplyConfiguration) *SubscribersApplyConfiguration {
+	b.JWT = value
 	return b
 }
