@@ -135,6 +135,7 @@ func TestValidateSaysFieldValueBoundAndWhatToChange(t *testing.T) {
 		"a queue under one batch":   {func(h *Hot) { h.Queue.MaxBytes = 1 << 10 }, "stable.hot.queue.maxBytes: 1024 is below batching.maxBytes (262144)"},
 		"fewer events than a batch": {func(h *Hot) { h.Queue.MaxEvents = 99 }, "stable.hot.queue.maxEvents: 99 is below batching.maxEvents (100)"},
 		"a share above all":         {func(h *Hot) { h.Observability.Tracing.SamplePercent = 100.5 }, `stable.hot.observability.tracing.samplePercent: 100.5 is not between 0 and 100; 1 samples one trace of a hundred`},
+		"reports without a pause":   {func(h *Hot) { h.Observability.BeaconInterval = 0 }, "stable.hot.observability.beaconInterval: 0s is not between 1s and 24h0m0s"},
 		"an unknown log level":      {func(h *Hot) { h.Observability.LogLevel = "Trace" }, `stable.hot.observability.logLevel: "Trace" is not known; use one of ["Debug" "Info" "Warn" "Error"]`},
 		"an unknown policy":         {func(h *Hot) { h.Queue.SlowConsumerPolicy = "Panic" }, `stable.hot.queue.slowConsumerPolicy: "Panic" is not known; use one of ["Conflate" "DropWithGap" "Disconnect"]`},
 		"a tiny log":                {func(h *Hot) { h.Replay.MaxBytes = 1 }, "stable.hot.replay.maxBytes: 1 is not between 1048576 and"},
