@@ -209,7 +209,10 @@ export class Connection {
     this.current = this.#next;
     this.#next = undefined;
     if (session.sid && !("end" in cause && cause.end.reason === "drain")) this.disconnects++;
-    if (session.sid && this.gateway.env.now() - session.openedAt >= CALM_MS) this.#failures = 0;
+    if (session.sid && this.gateway.env.now() - session.openedAt >= CALM_MS) {
+      this.#failures = 0;
+      if (!this.buffering) this.#mode = "stream";
+    }
     if (!this.current) return this.#fail(cause);
     this.#enter(this.current.sid ? "connected" : "connecting");
     this.current.sync();
@@ -217,17 +220,29 @@ export class Connection {
 
   #fail(cause: Cause): void {
     this.upSince = 0;
-    if ("held" in cause) {
-      this.buffering = true;
-      this.#mode = this.#mode === "padded" ? "poll" : "padded";
-      return this.#attempt();
-    }
+    if ("held" in cause) return this.#held(true);
     if ("end" in cause) return this.#ended(cause.end);
     const { error } = cause;
     if (error.transport === "poll") return this.#fallBack();
     if (error.status === 401) return this.#renew(error.type);
     if (!error.transient) return this.#stop(error.type || `${error.status}`);
+    if (error.type === "timeout" && this.#mode !== "poll") return void this.#probe();
     this.#later(error.retryMs);
+  }
+
+  /** No answer to a stream: some proxies hold back even its beginning. Then a short answer comes. */
+  async #probe(): Promise<void> {
+    const answered = await this.gateway.poll(this.wanted, this.position, 0).then(() => true, () => false);
+    if (this.state !== "connecting" || this.current) return;
+    if (answered) this.#held(this.#mode === "padded"); // the first time the network may have been at fault
+    else this.#later(0);
+  }
+
+  /** Tries once with what small buffers let through, then goes on by long-poll. */
+  #held(sure: boolean): void {
+    this.buffering ||= sure;
+    this.#mode = this.#mode === "padded" ? "poll" : "padded";
+    this.#attempt();
   }
 
   #ended({ reason, retryMs }: { reason: string; retryMs: number | null }): void {

@@ -7,25 +7,31 @@ export const KEEP_MS = 300_000;
 export const MAX_KEPT = 10_000;
 const MAX_FLOORS = 1000; // ten times what one connection may subscribe to
 
-/** A map that forgets what nobody touched for KEEP_MS, and the oldest above MAX_KEPT. */
+/**
+ * A map that forgets: what was not set for KEEP_MS to twice as long, and the
+ * older half when there are MAX_KEPT. In two generations, because taking the
+ * oldest out of one Map again and again is not constant in time.
+ */
 class Recent<V> {
-  readonly #map = new Map<string, { value: V; at: number }>();
+  #young = new Map<string, V>();
+  #old = new Map<string, V>();
+  #since = 0;
 
   get(key: string): V | undefined {
-    return this.#map.get(key)?.value;
+    return this.#young.get(key) ?? this.#old.get(key);
   }
 
   set(key: string, value: V, now: number): void {
-    this.#map.delete(key); // to the end: a map is in order of insertion
-    this.#map.set(key, { value, at: now });
-    for (const [oldest, { at }] of this.#map) {
-      if (this.#map.size <= MAX_KEPT && now - at < KEEP_MS) break;
-      this.#map.delete(oldest);
+    if (now - this.#since >= KEEP_MS || this.#young.size >= MAX_KEPT / 2) {
+      this.#old = this.#young;
+      this.#young = new Map();
+      this.#since = now;
     }
+    this.#young.set(key, value);
   }
 
   get size(): number {
-    return this.#map.size;
+    return this.#young.size + this.#old.size;
   }
 }
 

@@ -9,7 +9,7 @@ export class RealtimeError extends Error {
   constructor(
     message: string,
     readonly status = 0,
-    /** The gateway's problem type, as `channel-denied`. */
+    /** The gateway's problem type, as `channel-denied`; `timeout` when there was no answer in time. */
     readonly type = "",
     /** When the gateway wants to be asked again. */
     readonly retryMs = 0,
@@ -81,7 +81,11 @@ export class Gateway {
     const abort = () => stop.abort();
     if (signal?.aborted) abort();
     signal?.addEventListener("abort", abort);
-    const done = this.env.after(deadlineMs, abort);
+    let late = false;
+    const done = this.env.after(deadlineMs, () => {
+      late = true;
+      abort();
+    });
     try {
       const token = await this.token();
       const search = new URLSearchParams();
@@ -95,7 +99,7 @@ export class Gateway {
       if (response.status !== 200) throw await problem(response);
       return read ? await read(response) : (response as T);
     } catch (error) {
-      throw error instanceof RealtimeError ? error : new RealtimeError(`asking the gateway: ${error}`);
+      throw error instanceof RealtimeError ? error : new RealtimeError(`asking the gateway: ${error}`, 0, late ? "timeout" : "");
     } finally {
       done();
     }

@@ -163,10 +163,7 @@ export class Session {
     this.sid = `${data.sid}`;
     this.openedAt = now;
     if (data.hb > 0) this.stream.limitMs = 2.5 * data.hb;
-    if (isCursor(data.cursor)) {
-      this.#at ??= data.cursor;
-      connection.position ??= data.cursor;
-    }
+    if (!this.#at && isCursor(data.cursor)) this.#move([], data.cursor); // a fresh start: this is where it is
     this.#ask([...this.asked], this.#at);
     connection.sink.clock(data.time, now - this.#askedAt);
     this.#denied(data.denied);

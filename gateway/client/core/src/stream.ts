@@ -3,7 +3,8 @@
 import { RealtimeError, type Gateway } from "./http";
 import { createParser, type Frame } from "./parse";
 
-const OPEN_MS = 3000;
+const HEADERS_MS = 10_000;
+const OPEN_MS = 3000; // also of headers, when another answer has just come through
 const HELD_MS = 10_000; // of server time between heartbeats that arrive together
 
 /** Why a stream ended: by the gateway's word, held back by a proxy, or an error. */
@@ -34,6 +35,7 @@ export function openStream(gateway: Gateway, channels: readonly string[], query:
   const stop = new AbortController();
   let closed = false;
   let lastByte = env.now();
+  let beaten = false; // a heartbeat came
   let cancel = () => {};
 
   const close = () => {
@@ -56,13 +58,14 @@ export function openStream(gateway: Gateway, channels: readonly string[], query:
 
   function watch(): void {
     const left = lastByte + stream.limitMs - env.now();
-    if (left <= 0) stream.drop();
+    // Without one heartbeat since the answer began, something collects bytes; a timer that is late was asleep, which says nothing.
+    if (left <= 0) beaten || left < -HELD_MS ? stream.drop() : over({ held: true });
     else cancel = env.after(left, watch);
   }
 
   async function run(): Promise<void> {
     const response = await gateway.stream(channels, { format: "array", errors: "http", ...query },
-      { signal: stop.signal, headers: { Accept: "text/event-stream" } });
+      { signal: stop.signal, deadlineMs: query["pad"] ? OPEN_MS : HEADERS_MS, headers: { Accept: "text/event-stream" } });
     if (closed) return;
     const body = response.body;
     if (!body || !/^text\/event-stream/.test(response.headers.get("Content-Type") ?? "")) return lost("the answer is no stream");
@@ -88,6 +91,7 @@ export function openStream(gateway: Gateway, channels: readonly string[], query:
       comment(text) {
         if (!text.startsWith(" hb ")) return;
         beats.push(+text.slice(4));
+        beaten = true;
         on.beat();
       },
       retry: on.retry,

@@ -15,6 +15,14 @@ async function start(options = {}, world = new World()) {
   return { world, gateway: world.gateway, tab, client: tab.client, states, fallbacks, resets, got };
 }
 
+/** Time with the gateway's heartbeats in it. */
+async function beats(world: World, milliseconds: number): Promise<void> {
+  for (let t = 0; t < milliseconds; t += 15_000) {
+    await world.advance(15_000);
+    world.gateway.beat();
+  }
+}
+
 const streamsAsked = (world: World) => world.requests.filter((r) => / stream\?/.test(r) && !r.includes("wait="));
 
 describe("a stream", () => {
@@ -68,7 +76,7 @@ describe("a stream", () => {
   });
 
   test("without a byte for two and a half heartbeats is dropped, and one with heartbeats is not", async () => {
-    const { world, gateway, states } = await start();
+    const { world, gateway, states, client } = await start();
     for (let i = 0; i < 10; i++) {
       await world.advance(15_000);
       gateway.beat();
@@ -79,6 +87,7 @@ describe("a stream", () => {
     await world.advance(5000);
     expect(gateway.opened).toBe(2);
     expect(states).toEqual(["connecting", "connected", "reconnecting", "connecting", "connected"]);
+    expect(client.metrics().buffering).toBe(false);
   });
 
   test("moves to a second connection when told to drain, without loss, double or a disconnect", async () => {
@@ -266,6 +275,7 @@ describe("an answer that is no stream", () => {
     expect(asked).toBe(2);
     await world.advance(10_000);
     expect(client.state).toBe("connected");
+    expect(client.metrics().buffering).toBe(false);
   });
 });
 
@@ -288,11 +298,35 @@ describe("a proxy that holds back", () => {
     expect(got).toEqual([1, 2, 3, 4, 5]);
     expect(states.at(-1)).toBe("polling");
     world.intercept = () => undefined;
-    await world.advance(600_000 * 1.2);
+    await beats(world, 720_000);
     expect(client.state).toBe("connected");
     gateway.publish("a", 6);
     await settle();
     expect(got).toEqual([1, 2, 3, 4, 5, 6]);
+  });
+
+  test("so is one that holds back even the headers, if a short answer comes through", async () => {
+    const { world, gateway, client, got } = await start();
+    world.intercept = (url) => (url.searchParams.has("wait") ? undefined : new Promise(() => {}));
+    gateway.cut();
+    gateway.publish("a", 1);
+    await world.advance(15_000);
+    expect(client.state).toBe("polling");
+    expect(client.metrics().buffering).toBe(true);
+    expect(got).toEqual([1]);
+  });
+
+  test("so is one that lets the beginning through, and then nothing", async () => {
+    const { world, gateway, client, got } = await start();
+    gateway.open.splice(0); // what is written from here on arrives nowhere
+    await world.advance(37_600);
+    expect(client.state).not.toBe("polling");
+    expect(streamsAsked(world).at(-1)).toContain("pad=1&compress=off");
+    gateway.open.splice(0);
+    gateway.publish("a", 1);
+    await world.advance(38_000);
+    expect(client.state).toBe("polling");
+    expect(got).toEqual([1]);
   });
 
   test("two heartbeats of over ten seconds apart in one read tell it, too", async () => {
@@ -343,7 +377,7 @@ describe("flags", () => {
     gateway.publish("a", 2);
     await world.advance(100);
     gateway.flags = { sse: true };
-    await world.advance(720_000);
+    await beats(world, 720_000);
     expect(client.state).toBe("connected");
     gateway.publish("a", 3);
     await settle();
