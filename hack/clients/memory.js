@@ -44,8 +44,8 @@ for (let half = 1; half <= minutes * 2; half++) {
 }
 clearInterval(load);
 
-// The line that fits best, without the first fifth, in which the page warms up.
-const used = samples.slice(Math.floor(samples.length / 5));
+// The line that fits best, without the first third: until then the ids gather that tell doubles for 5 minutes.
+const used = samples.slice(Math.floor(samples.length / 3));
 const mean = (of) => used.reduce((sum, s) => sum + of(s), 0) / used.length;
 const x = mean((s) => s.minute), y = mean((s) => s.bytes);
 const slope = mean((s) => (s.minute - x) * (s.bytes - y)) / (mean((s) => (s.minute - x) ** 2) || 1);
