@@ -39,11 +39,17 @@ type Summary struct {
 	// Certificates are those that pods answer clients with.
 	Certificates []Certificate
 
+	// KeysFaults are the pods that cannot have the newest keys of signed tokens.
+	KeysFaults []KeysFault
+
 	// BrokerDown are the pods whose log fails, so that they refuse publishes.
 	BrokerDown []string
 
 	Acks Acks
 }
+
+// KeysFault is why one pod cannot have the newest keys of signed tokens.
+type KeysFault struct{ Pod, Message string }
 
 // Certificate is what one pod answers its clients with.
 type Certificate struct {
@@ -104,6 +110,9 @@ func (s *Summary) add(r *report.Report) {
 	}
 	if t := r.TLS; t != nil {
 		s.Certificates = append(s.Certificates, Certificate{Pod: r.Pod, Reason: t.Reason, Message: t.Message, NotAfter: t.NotAfter})
+	}
+	if r.KeysFault != "" {
+		s.KeysFaults = append(s.KeysFaults, KeysFault{r.Pod, r.KeysFault})
 	}
 	if c := r.CircuitBreaker.State; c == report.CircuitOpen || c == report.CircuitHalfOpen {
 		s.BrokerDown = append(s.BrokerDown, r.Pod)

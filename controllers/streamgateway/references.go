@@ -17,6 +17,9 @@ func (s *scope) resolvedRefs() verdict {
 	if bad := s.keySetTrouble(); bad != nil {
 		return no(bad.reason, "%s", bad.message)
 	}
+	if faults := s.summary.KeysFaults; len(faults) > 0 {
+		return no(v1alpha1.ReasonInvalidJWKS, "pod %s: %s", faults[0].Pod, faults[0].Message)
+	}
 	if s.usesTLS() && len(s.certificates()) == 0 && s.replicas() > 0 {
 		if c := s.before(v1alpha1.ConditionResolvedRefs); c != nil && c.ObservedGeneration == s.sg.Generation {
 			return verdict{status: c.Status, reason: c.Reason, message: c.Message} // nothing new is known

@@ -225,6 +225,9 @@ func causesOfResolvedRefs() []cause {
 			s.sg.Status.Conditions = []metav1.Condition{{Type: v1alpha1.ConditionResolvedRefs, Status: metav1.ConditionTrue,
 				Reason: v1alpha1.ReasonResolvedRefs, LastTransitionTime: metav1.NewTime(s.now.Add(-time.Hour))}}
 		}, "Stalled=True/ProgressDeadlineExceeded", ""},
+		{"the issuer's keys cannot be fetched", func(s *scope) {
+			s.summary.KeysFaults = []fleet.KeysFault{{Pod: "pod-" + wantedTemplate, Message: "fetching the key set: the answer is 503; redirects are not followed"}}
+		}, "ResolvedRefs=False/InvalidJWKS Ready=False/RefsNotResolved Available=True/MinimumPodsReady Reconciling=False/UpToDate", "the answer is 503"},
 		{"a serving pod's certificate has expired", certificate(v1alpha1.ReasonInvalidCertificate, "Secret prices-tls: the certificate has expired"), "ResolvedRefs=False/InvalidCertificate Ready=False/RefsNotResolved Available=True/MinimumPodsReady Reconciling=False/UpToDate", "has expired"},
 		{"no pod of the wanted template has told", func(s *scope) {
 			rollingOut(s)

@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -256,7 +257,7 @@ func (k *keys) get(ctx context.Context, uri string) ([]byte, error) {
 	r.Header.Set("Accept", "application/jwk-set+json, application/json")
 	res, err := k.client.Do(r)
 	if err != nil {
-		return nil, fmt.Errorf("fetching the key set: %w", err)
+		return nil, fmt.Errorf("fetching the key set: %w", withoutURL(err))
 	}
 	defer func() { _ = res.Body.Close() }() // it was read, or is of no use
 	if res.StatusCode != http.StatusOK {
@@ -270,6 +271,15 @@ func (k *keys) get(ctx context.Context, uri string) ([]byte, error) {
 		return nil, fmt.Errorf("the key set is over %d bytes", maxKeySetBytes)
 	}
 	return text, nil
+}
+
+// withoutURL keeps an address, which may hold what is not everybody's to read,
+// out of an error that is shown in status.
+func withoutURL(err error) error {
+	if of, ok := errors.AsType[*url.Error](err); ok {
+		return of.Err
+	}
+	return err
 }
 
 // find gives the keys that may have signed a token. One that is not known makes

@@ -44,6 +44,9 @@ type Report struct {
 	CircuitBreaker CircuitBreaker `json:"circuitBreaker"`
 	Browsers       Browsers       `json:"browsers"`
 	TLS            *TLS           `json:"tls,omitempty"` // absent: clients are answered without TLS
+	// KeysFault is why the newest keys of signed tokens cannot be had; those
+	// known before, if any, stay in use.
+	KeysFault string `json:"keysFault,omitempty"`
 	// Latency is event in this pod's log → last byte handed to the socket, on
 	// one clock, since the pod's start.
 	Latency Histogram `json:"latency"`

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"net/http"
@@ -108,6 +109,7 @@ func (s *Server) report() report.Report {
 		CircuitBreaker: report.CircuitBreaker{State: circuit.State.String(), Opened: circuit.Opened},
 		Browsers:       s.browserReport(),
 		TLS:            s.certificate.report(),
+		KeysFault:      cmp.Or(s.subscriber.KeysFault(), s.publisher.KeysFault()),
 		Latency:        latencyOf(stats),
 	}
 }
