@@ -176,6 +176,7 @@ type requests struct {
 	mu     sync.Mutex
 	lines  []string
 	config time.Time // when the last write of the ConfigMap began
+	host   string    // by which way they go; empty: straight to the API server
 }
 
 func (r *requests) wrap(next http.RoundTripper) http.RoundTripper {
@@ -244,6 +245,9 @@ func startOperator(t *testing.T, seen *requests, change func(*ctrl.Options), ima
 	t.Helper()
 	config := rest.CopyConfig(server)
 	config.QPS = -1
+	if seen.host != "" {
+		config.Host = seen.host
+	}
 	config.Impersonate = rest.ImpersonationConfig{
 		UserName: "system:serviceaccount:" + operatorNamespace + ":" + account,
 		Groups:   []string{"system:serviceaccounts", "system:serviceaccounts:" + operatorNamespace, "system:authenticated"},
