@@ -15,9 +15,13 @@ type Drain struct {
 
 const (
 	// drainRetryMin and drainRetrySpan bound the hint to plain clients that are
-	// moved, in milliseconds: they can come back at once, on another pod.
+	// moved, in milliseconds: they can come back at once, on another pod. Their
+	// slots are spread already, so the hint need not spread them much: all that
+	// it adds is seen as a gap.
 	drainRetryMin  = 200
-	drainRetrySpan = 1301
+	drainRetrySpan = 501
+	// pollRetrySpan is the same for polls, which all end at once.
+	pollRetrySpan = 1301
 	// drainOverlap is how long readers of arrays, which are programs that know
 	// sg.drain, may keep the old stream while they open the new one. Plain
 	// clients would not use it.

@@ -82,7 +82,7 @@ func (f *Fanout) retryAfterDrain() (retry time.Duration, draining bool) {
 	if !f.draining {
 		return 0, false
 	}
-	return time.Duration(drainRetryMin+f.opts.Rand.Int64N(drainRetrySpan)) * time.Millisecond, true
+	return time.Duration(drainRetryMin+f.opts.Rand.Int64N(pollRetrySpan)) * time.Millisecond, true
 }
 
 // reader goes through a client's past for a poll.
