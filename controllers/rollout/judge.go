@@ -88,7 +88,7 @@ func Judge(s *fleet.Summary, t Thresholds) *Breach {
 			"more than 5 %% of pages report that more than 5 %% of their events took over %s")
 	case len(s.ShortReplay) > 0:
 		return &Breach{Reason: ReasonReplayWindowShort, Message: fmt.Sprintf(
-			"%s keeps events for less than replay.ttl: replay.maxBytes is too small for the traffic", strings.Join(s.ShortReplay, ", "))}
+			"%s keeps events for less than replay.ttl: replay.maxBytes, or the memory limit of the pod, is too small for the traffic", strings.Join(s.ShortReplay, ", "))}
 	}
 	return nil
 }

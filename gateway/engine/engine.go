@@ -244,6 +244,20 @@ func (e *Engine) Stats() Stats {
 	return Stats{Stats: e.fanout.Stats(), Ring: e.ring.Stats(), Head: e.Head()}
 }
 
+// Memory is what the engine may keep, in bytes, when memory is short.
+type Memory struct {
+	fanout.Memory
+	Log int64 // 0 = as Tuning.Replay says
+}
+
+// Press changes what the engine may keep; what is above goes now. The zero
+// value of Memory.Log and fanout.DefaultMemory end that.
+func (e *Engine) Press(m Memory) {
+	e.fanout.Press(m.Memory)
+	e.ring.Squeeze(m.Log)
+	e.Evict()
+}
+
 // LogStats tells what the log holds; it waits for no loop.
 func (e *Engine) LogStats() ring.Stats { return e.ring.Stats() }
 

@@ -38,7 +38,7 @@ func New(o Options) (*Server, error) {
 		return nil, err
 	}
 	s := &Server{options: o, cold: cold, log: o.Log, start: time.Now(), histograms: newHistograms(), access: newAccessLog(o.Log),
-		memory: newAccount(findCgroup(os.DirFS("/")))}
+		memory: newAccount(findCgroup(os.DirFS("/"))), pressed: engine.Memory{Memory: fanout.DefaultMemory()}}
 	if err := s.openCertificate(); err != nil {
 		return nil, err
 	}

@@ -13,9 +13,6 @@ const (
 	// usablePercent of the container's limit is the budget: it is what the
 	// operator sets GOMEMLIMIT to, and sockets count besides.
 	usablePercent = 80
-	// fullPercent of the budget refuses new streams, roomPercent lets them in
-	// again.
-	fullPercent, roomPercent = 90, 85
 	// keyBytes is what one key of the log's memory for repeats takes.
 	keyBytes = 90
 	// collectEvery is how often memory that may be free is looked for while
@@ -41,7 +38,7 @@ type account struct {
 	group     cgroup
 	budget    int64 // bytes; 0 = not limited
 	last      atomic.Pointer[usage]
-	full      atomic.Bool
+	now       atomic.Int32 // stage
 	collected time.Time
 	crowd     crowd
 }
@@ -57,30 +54,32 @@ func newAccount(group cgroup) *account {
 	return a
 }
 
-// take notes what is used now and tells whether new streams have to wait.
-func (a *account) take(ring, segments, keys int64) (full bool) {
+// take notes what is used now and tells how short memory is.
+func (a *account) take(ring, segments, keys int64) stage {
 	u := usage{ring: ring, segments: segments, dedup: keys * keyBytes, sockets: a.group.socketBytes()}
 	u.rest = max(0, liveBytes()-u.ring-u.segments-u.dedup)
 	a.last.Store(&u)
 	return a.judge(u.total())
 }
 
-// judge says yes at fullPercent and no again below roomPercent, so that a pod
-// does not flap. While it is full it looks for memory that has come free since
-// the last collection, which the runtime need not do of itself for minutes.
-func (a *account) judge(total int64) (full bool) {
-	limit := int64(fullPercent)
-	if a.full.Load() {
-		limit = roomPercent
+// judge moves between stages. While streams are refused it looks for memory that
+// has come free since the last collection, which the runtime need not do of
+// itself for minutes.
+func (a *account) judge(total int64) stage {
+	now := stageCalm // without a limit
+	if a.budget > 0 {
+		now = a.stage().after(total, a.budget)
 	}
-	full = a.budget > 0 && total >= a.budget/100*limit
-	a.full.Store(full)
-	if full && time.Since(a.collected) >= collectEvery {
+	a.now.Store(int32(now))
+	if now >= stageRefuse && time.Since(a.collected) >= collectEvery {
 		a.collected = time.Now()
 		runtime.GC()
 	}
-	return full
+	return now
 }
+
+// stage is where the last judgement left it; any goroutine may ask.
+func (a *account) stage() stage { return stage(a.now.Load()) }
 
 // crowd notices when many streams have come or gone. Their handshakes, or they
 // themselves, are garbage then, of a kilobyte for each and more, which the
@@ -110,22 +109,4 @@ func liveBytes() int64 {
 		}
 	}
 	return int64(min(sum, math.MaxInt64))
-}
-
-// weigh refuses new streams while the pod has no memory for them. Those that
-// are open go on: what they are owed is in the ring already.
-func (s *Server) weigh() {
-	if streams, _, _ := s.streams.Counts(); s.memory.crowd.over(streams) {
-		runtime.GC()
-	}
-	before := s.memory.full.Load()
-	full := s.memory.take(s.engine.LogStats().Bytes, s.engine.SegmentBytes(), int64(s.keys()))
-	megabytes := 0
-	if full {
-		megabytes = int(max(s.memory.budget>>20, 1))
-	}
-	s.streams.Full(megabytes)
-	if full != before {
-		s.log.Warn("memory", "refusingStreams", full, "usedBytes", s.memory.last.Load().total(), "budgetBytes", s.memory.budget)
-	}
 }

@@ -1,12 +1,20 @@
 package server
 
 import (
+	"context"
+	"errors"
 	"log/slog"
 	"net/netip"
+	"runtime"
 	"slices"
+	"strings"
 	"testing"
 	"testing/fstest"
 
+	"github.com/streamgateway/streamgateway/gateway/broker"
+	"github.com/streamgateway/streamgateway/gateway/engine"
+	"github.com/streamgateway/streamgateway/gateway/engine/fanout"
+	"github.com/streamgateway/streamgateway/gateway/engine/wire"
 	"github.com/streamgateway/streamgateway/gateway/limit"
 )
 
@@ -46,19 +54,103 @@ func TestTheLimitOfTheContainerIsFoundInBothVersionsOfCgroups(t *testing.T) {
 	}
 }
 
-func TestStreamsAreRefusedAtNineTenthsAndLetInAgainALittleBelow(t *testing.T) {
+func TestStagesBeginOneAfterTheOtherAndEndALittleBelow(t *testing.T) {
 	a := &account{budget: 1000}
 	for _, step := range []struct {
 		total int64
-		full  bool
-	}{{899, false}, {900, true}, {860, true}, {849, false}, {899, false}, {901, true}} {
-		if full := a.judge(step.total); full != step.full {
-			t.Errorf("at %d of 1000: full %v", step.total, full)
+		want  stage
+	}{
+		{749, stageCalm}, {750, stageTrim}, {700, stageTrim}, {699, stageCalm}, {820, stageCut}, {770, stageCut}, {769, stageTrim},
+		{899, stageCut}, {900, stageRefuse}, {860, stageRefuse}, {849, stageCut}, {960, stageForget}, {901, stageForget}, {899, stageRefuse}, {100, stageCalm},
+	} {
+		if now := a.judge(step.total); now != step.want || a.stage() != now {
+			t.Errorf("at %d of 1000: %d, want %d", step.total, now, step.want)
 		}
 	}
-	if (&account{}).judge(1 << 50) {
-		t.Error("a pod without a limit is full")
+	if now := (&account{}).judge(1 << 50); now != stageCalm {
+		t.Error("a pod without a limit is short of memory")
 	}
+}
+
+func TestWhatIsKeptGoesInTheOrderOfWhatItCostsClients(t *testing.T) {
+	const mb = 1 << 20
+	u := usage{ring: 60 * mb, rest: 38 * mb}
+	plenty := fanout.DefaultMemory()
+	for at, want := range map[stage]engine.Memory{
+		stageCalm:   {Memory: plenty},
+		stageTrim:   {Memory: fanout.Memory{Segments: trimmedSegments, Pinned: plenty.Pinned}},
+		stageCut:    {Memory: fanout.Memory{Segments: trimmedSegments, Pinned: fewerPinned}},
+		stageRefuse: {Memory: fanout.Memory{Segments: trimmedSegments, Pinned: fewerPinned}, Log: 7},
+		stageForget: {Memory: fanout.Memory{Segments: trimmedSegments, Pinned: fewerPinned}, Log: 54 * mb},
+	} {
+		if got := memoryAt(at, u, 100*mb, 7); got != want {
+			t.Errorf("stage %d: %+v, want %+v", at, got, want)
+		}
+	}
+	if got := memoryAt(stageForget, usage{ring: 2 * mb, rest: 200 * mb}, 100*mb, 0); got.Log != leastLog {
+		t.Errorf("with no room at all: %+v", got)
+	}
+}
+
+// Under a budget that its events do not fit into, a gateway forgets events
+// before their time rather than to die, says so, and takes events all the while.
+func TestAPodWithoutMemoryForgetsEarlyAndSaysSo(t *testing.T) {
+	s := withoutJanitor(t)
+	event := wire.Event{Channel: "a", Kind: wire.Text, Data: []byte(strings.Repeat("x", 60000))}
+	fill := func(megabytes int) {
+		for range megabytes * 17 {
+			if _, err := s.guard.Append(t.Context(), []wire.Event{event}, broker.AppendOptions{}); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	fill(24)
+	runtime.GC()
+	other := liveBytes() - s.engine.LogStats().Bytes // of this process, all tests
+	s.memory.budget = other + 20<<20
+	s.weigh()
+	s.weigh()
+	held := s.engine.LogStats()
+	if total := s.memory.last.Load().total(); total > s.memory.budget/100*96 || held.Bytes > 20<<20 || held.EvictedMemory == 0 || !held.Short {
+		t.Errorf("%d MiB of %d are used, the log is %+v", total>>20, s.memory.budget>>20, held)
+	}
+	fill(24)
+	if held := s.engine.LogStats(); held.Bytes > 20<<20 {
+		t.Errorf("after as much again the log has %d MiB", held.Bytes>>20)
+	}
+	s.weigh()
+	if m, r := s.metrics(), s.report(); !slices.Contains(m.Health.Reasons, "replay-short") || !slices.Contains(m.Health.Reasons, "memory") || !r.Replay.Short {
+		t.Errorf("health %+v, report %+v", m.Health, r.Replay)
+	}
+	s.memory.budget = 0
+	s.weigh()
+	fill(24)
+	if held := s.engine.LogStats(); held.Bytes < 24<<20 {
+		t.Errorf("with memory again the log keeps %d MiB", held.Bytes>>20)
+	}
+}
+
+// withoutJanitor is a gateway that cleans up and weighs only when the test says.
+func withoutJanitor(t *testing.T) *Server {
+	t.Helper()
+	s, err := New(Options{Dev: true, Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	pumped := make(chan error, 1)
+	go func() { pumped <- s.pump(ctx) }()
+	if err := s.awaitLog(ctx); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		stop()
+		if err := <-pumped; err != nil && !errors.Is(err, context.Canceled) {
+			t.Error(err)
+		}
+		s.engine.Close()
+	})
+	return s
 }
 
 func TestAFullGatewayRefusesNewStreamsAndSaysSo(t *testing.T) {

@@ -96,7 +96,7 @@ func (s *Server) fillLog(m *transport.Metrics, stats engine.Stats) {
 	r.Resumes.Partial, r.Resumes.Reset = stats.Resumes.Partial, stats.Resumes.Reset
 	r.ReplayedEvents = stats.Events.Replayed
 	c := &m.Cleanup
-	c.Runs, c.EvictedEvents = stats.Ring.Evictions, stats.Ring.EvictedAge+stats.Ring.EvictedBytes
+	c.Runs, c.EvictedEvents = stats.Ring.Evictions, stats.Ring.EvictedAge+stats.Ring.EvictedBytes+stats.Ring.EvictedMemory
 	c.FoldedChannels, c.LastRun = stats.Ring.FoldedChannels, s.alive.at.Load().UnixMilli()
 	b := &m.Broker
 	circuit := s.guard.breaker.Stats()
@@ -129,7 +129,7 @@ func (s *Server) fillHealth(m *transport.Metrics, stats engine.Stats, pages brow
 	if m.CircuitBreaker.State != report.CircuitClosed {
 		m.Health.Status, m.Health.Reasons = "degraded", append(m.Health.Reasons, "circuit-open")
 	}
-	if s.memory.full.Load() {
+	if s.memory.stage() >= stageRefuse {
 		m.Health.Status, m.Health.Reasons = "degraded", append(m.Health.Reasons, "memory")
 	}
 	if stats.Ring.Short {

@@ -122,6 +122,7 @@ func (w writer) log(stats engine.Stats) {
 	w.gauge("sg_ring_held_seconds", "Age of the oldest of them.", stats.Ring.Held.Seconds())
 	w.counter("sg_ring_evicted_total", "Events dropped.", stats.Ring.EvictedAge, "cause", "age")
 	w.counter("sg_ring_evicted_total", "Events dropped.", stats.Ring.EvictedBytes, "cause", "bytes")
+	w.counter("sg_ring_evicted_total", "Events dropped.", stats.Ring.EvictedMemory, "cause", "memory")
 }
 
 func (w writer) segments(s fanout.SegmentStats) {

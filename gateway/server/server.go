@@ -72,6 +72,7 @@ type Server struct {
 	guard       *guard     // events, as publishers reach it
 	keys        func() int // that the log knows for repeats
 	memory      *account
+	pressed     engine.Memory // what the engine was last told; belongs to weigh
 	engine      *engine.Engine
 	publisher   *auth.Publisher
 	subscriber  *auth.Subscriber

@@ -63,6 +63,7 @@ type Fanout struct {
 	posted  atomic.Bool // late is set
 	// segments is what loops keep for streams that are behind, in bytes.
 	segments atomic.Int64
+	memory   atomic.Pointer[Memory]
 
 	// mu guards what follows. It is taken when a stream comes or goes, never
 	// for an event, and no other lock is taken under it.
@@ -95,6 +96,7 @@ func New(o Options, t Tuning) *Fanout {
 	}
 	f.told = o.Ring.Head()
 	f.tuning.Store(&t)
+	f.Press(DefaultMemory())
 	f.flags.Store(&Flags{Of: func(Identity) (map[string]bool, *wire.End) { return nil, nil }})
 	for i := range o.Loops {
 		f.loops = append(f.loops, newLoop(f, i))
@@ -220,6 +222,18 @@ func (f *Fanout) Close() {
 	f.late.Stop()
 	close(f.stop)
 }
+
+// Memory bounds what all loops together keep beside streams, in bytes.
+type Memory struct {
+	Segments int // for streams that are behind: made again when it is missed
+	Pinned   int // blocks that stalled clients have taken a part of; above it clients are cut
+}
+
+// DefaultMemory is what there is while memory is plenty.
+func DefaultMemory() Memory { return Memory{segmentsBytes, pinnedBytes} }
+
+// Press changes the bounds. They act with the next Sweep.
+func (f *Fanout) Press(m Memory) { f.memory.Store(&m) }
 
 // SegmentBytes is what is kept for streams that are behind, in bytes; it waits
 // for no loop.

@@ -193,7 +193,9 @@ const keepRecent = time.Second
 
 // sweep lets go of blocks that only clients far behind could still use.
 func (l *loop) sweep() {
-	l.unpin(pinnedBytes / len(l.f.loops))
+	bounds := l.f.memory.Load()
+	l.unpin(bounds.Pinned / len(l.f.loops))
+	l.segments.bound(bounds.Segments / len(l.f.loops))
 	l.segments.expire(l.now - int64(keepSegments))
 	for _, g := range l.groups {
 		old := 0

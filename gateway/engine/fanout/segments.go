@@ -82,6 +82,12 @@ func (c *segments) keep(g *group, b *block, now int64) {
 	g.segments = slices.Insert(g.segments, i, s)
 	s.place = c.order.PushFront(s)
 	c.charge(s.bytes)
+	c.bound(c.budget)
+}
+
+// bound keeps so many bytes from now on, or one segment that is larger.
+func (c *segments) bound(budget int) {
+	c.budget = budget
 	for c.bytes > c.budget && c.order.Len() > 1 {
 		c.drop(c.order.Back().Value.(*segment))
 	}

@@ -18,12 +18,15 @@ type cause uint8
 const (
 	causeAge cause = iota
 	causeBytes
+	causeMemory // of the whole process, not of what the ring may have
+
+	causes = iota
 )
 
 // counts are cumulative; guarded by Ring.mu.
 type counts struct {
 	evictions     uint64 // calls of Evict
-	evictedEvents [2]uint64
+	evictedEvents [causes]uint64
 	folded        uint64
 }
 
@@ -44,19 +47,32 @@ func (r *Ring) Evict(now time.Time) {
 	}
 }
 
+// Squeeze bounds the ring below Replay.MaxBytes, in bytes, because memory is
+// short elsewhere; 0 ends that. It acts on the next append or Evict.
+func (r *Ring) Squeeze(bytes int64) { r.squeeze.Store(bytes) }
+
+// limit is how many bytes the ring may have now, and why not more.
+func (r *Ring) limit(t *Replay) (bytes int64, why cause) {
+	if squeeze := r.squeeze.Load(); squeeze > 0 && squeeze < t.MaxBytes {
+		return squeeze, causeMemory
+	}
+	return t.MaxBytes, causeBytes
+}
+
 // evictOne drops the oldest chunk if it has to go.
 func (r *Ring) evictOne(now time.Duration) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	dir, t := *r.dir.Load(), r.tuning.Load()
+	limit, why := r.limit(t)
 	switch {
 	case len(dir) == 0:
 		return false
 	case now-dir[0].newest >= t.TTL:
 		r.drop(1, causeAge)
 		return true
-	case r.bytes > t.MaxBytes && len(dir) > 1:
-		r.drop(1, causeBytes)
+	case r.bytes > limit && len(dir) > 1:
+		r.drop(1, why)
 		return true
 	}
 	return false
@@ -80,7 +96,7 @@ func (r *Ring) drop(n int, why cause) {
 		}
 		r.bytes -= c.bytes()
 		r.counts.evictedEvents[why] += count
-		if why == causeBytes {
+		if why != causeAge {
 			r.shortAt = c.newest
 		}
 	}

@@ -46,6 +46,7 @@ type Ring struct {
 	// and not above head is in dir.
 	evicted atomic.Uint64
 	tuning  atomic.Pointer[Replay]
+	squeeze atomic.Int64 // bytes; 0 = Replay.MaxBytes alone bounds the ring
 	table   table
 	floors  floors
 	scratch sync.Pool // of *scratch
@@ -165,15 +166,16 @@ func (r *Ring) openChunk() *chunk {
 // the given size. It makes room first, so that the bound on bytes holds.
 func (r *Ring) newChunk(base uint64, now time.Duration, elementBytes int) *chunk {
 	t := r.tuning.Load()
-	r.class = nextClass(r.class, r.openChunk(), t.MaxBytes)
+	limit, why := r.limit(t)
+	r.class = nextClass(r.class, r.openChunk(), limit)
 	c := makeChunk(base, r.class, elementBytes)
 	c.opened, c.newest = now, now
 	old := *r.dir.Load()
 	drop := 0
-	for bytes := r.bytes + c.bytes(); drop < len(old) && bytes > t.MaxBytes; drop++ {
+	for bytes := r.bytes + c.bytes(); drop < len(old) && bytes > limit; drop++ {
 		bytes -= old[drop].bytes()
 	}
-	r.drop(drop, causeBytes)
+	r.drop(drop, why)
 	old = *r.dir.Load()
 	dir := make([]*chunk, len(old)+1)
 	copy(dir, old)

@@ -13,6 +13,7 @@ type Stats struct {
 	Evictions      uint64 // runs of Evict
 	EvictedAge     uint64 // events
 	EvictedBytes   uint64 // events
+	EvictedMemory  uint64 // events, by Squeeze
 	FoldedChannels uint64 // channels forgotten
 }
 
@@ -29,6 +30,7 @@ func (r *Ring) Stats() Stats {
 		Evictions:      r.counts.evictions,
 		EvictedAge:     r.counts.evictedEvents[causeAge],
 		EvictedBytes:   r.counts.evictedEvents[causeBytes],
+		EvictedMemory:  r.counts.evictedEvents[causeMemory],
 		FoldedChannels: r.counts.folded,
 	}
 	s.Events = int(s.Head + 1 - s.First)
