@@ -145,6 +145,9 @@ func TestAgainstARealAPIServer(t *testing.T) {
 	})
 	w.grantReviews(t)
 	t.Run("publishers are told apart by token, audience and role", w.testReviews)
+	t.Run("reading is a right of its own", w.testSubscribers)
+	t.Run("the operator's account neither publishes nor reads", w.testOperatorAccount)
+	t.Run("an API server that is away opens nothing", w.testOutage)
 	t.Run("the watch shows the ConfigMap as it is and as it becomes", w.testWatch)
 	t.Run("the gateway reads no other ConfigMap", w.testNoOtherConfigMap)
 }
