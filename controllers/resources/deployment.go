@@ -42,7 +42,7 @@ const (
 // Deployment runs the pods of one template. Its template never changes: what
 // would change it is another Deployment, under another name, so that the old
 // pods serve until the new ones are ready.
-func Deployment(sg *v1alpha1.StreamGateway, p Plan) *appsv1ac.DeploymentApplyConfiguration {
+func Deployment(sg *v1alpha1.StreamGateway, p Plan, replicas int32) *appsv1ac.DeploymentApplyConfiguration {
 	d := appsv1ac.Deployment(DeploymentName(sg.Name, p.TemplateHash), sg.Namespace)
 	if sg.Spec.Gateway.Image == "" {
 		d.WithAnnotations(map[string]string{AnnotationBuiltInImage: p.Image})
@@ -51,7 +51,7 @@ func Deployment(sg *v1alpha1.StreamGateway, p Plan) *appsv1ac.DeploymentApplyCon
 		WithLabels(templateLabels(sg.Name, p.TemplateHash)).
 		WithOwnerReferences(owner(sg)).
 		WithSpec(appsv1ac.DeploymentSpec().
-			WithReplicas(*sg.Spec.Gateway.Replicas).
+			WithReplicas(replicas).
 			WithSelector(metav1ac.LabelSelector().WithMatchLabels(templateSelector(sg.Name, p.TemplateHash))).
 			WithRevisionHistoryLimit(1).
 			WithProgressDeadlineSeconds(int32(ProgressDeadline(&sg.Spec) / time.Second)).

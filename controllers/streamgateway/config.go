@@ -84,6 +84,7 @@ func (s *scope) nextDocument(old config.Document, oldText string) (config.Docume
 		last = max(last, c.Serial)
 	}
 	next := s.content(&old)
+	s.standBy(&next, &old)
 	next.Serial, next.KeySets = last, s.keySetsFor(&next, &old)
 	text, err := config.Encode(next)
 	if err != nil {
@@ -113,7 +114,7 @@ func (s *scope) content(old *config.Document) config.Document {
 	}
 	next := config.Document{Stable: config.Revision{Name: s.base.plan.Revision}}
 	switch {
-	case s.restarts(), s.decision.Percent == 100:
+	case s.other() != "", s.decision.Percent == 100:
 		next.CandidateTemplates = []string{s.plan.TemplateHash}
 	default:
 		next.CandidatePods = s.chosen(old)

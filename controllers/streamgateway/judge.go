@@ -2,10 +2,12 @@ package streamgateway
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/streamgateway/streamgateway/controllers/resources"
 	"github.com/streamgateway/streamgateway/controllers/rollout"
@@ -21,6 +23,9 @@ func (r *Reconciler) judge(ctx context.Context, s *scope) error {
 		return nil // it could not be recorded; status says why
 	}
 	s.weigh()
+	if v.verdict == rollout.Failed && d.Run != v.name {
+		r.announceRetreat(s, v)
+	}
 	if v.verdict == rollout.Pending {
 		s.lookAgain(s.analysisInterval())
 	}
@@ -72,20 +77,21 @@ func (r *Reconciler) rollBack(ctx context.Context, s *scope, v *revision) error 
 	v.verdict = rollout.Failed
 	v.detail.VerdictTime, v.detail.Reason, v.detail.Message = s.now, f.Reason, f.Message
 	v.detail.Metric, v.detail.Observed, v.detail.Threshold = f.Metric, f.Observed, f.Threshold
-	start := time.Now()
 	if err := r.writeRevision(ctx, s, v); err != nil {
 		return err
 	}
-	// The revision is the events' related object: another one's rollback is no
-	// repetition of theirs.
-	about := s.memory.revisions[resources.RevisionName(s.sg.Name, v.name)]
-	if about == nil || about.Labels[resources.LabelVerdict] != string(rollout.Failed) {
+	stored := s.memory.revisions[resources.RevisionName(s.sg.Name, v.name)]
+	if stored == nil || stored.Labels[resources.LabelVerdict] != string(rollout.Failed) {
 		return nil // the API server would not have the verdict, and status says why
 	}
-	r.event(s, about, corev1.EventTypeWarning, "RollbackStarted", actionRollback, v.name+": "+f.Message+"; returning to "+s.decision.Stable)
-	connections := s.summary.Connections
+	v.object = stored
+	r.event(s, about(v), corev1.EventTypeWarning, "RollbackStarted", actionRollback, v.name+": "+f.Message+"; returning to "+s.decision.Stable)
+	s.memory.retreat = retreat{from: v.name, connections: s.summary.Connections}
 	if err := s.runBase(); err != nil {
 		return err
+	}
+	if s.deployment() == nil {
+		r.warning(s, "RollbackStartingPods", actionRollback, "the pods of revision "+s.plan.Revision+" are gone and start; those of "+v.name+" serve until they are ready")
 	}
 	if err := r.config(ctx, s); err != nil {
 		return err
@@ -94,11 +100,43 @@ func (r *Reconciler) rollBack(ctx context.Context, s *scope, v *revision) error 
 		return err
 	}
 	s.decision = s.decide(s.observation())
-	if s.decision.State == rollout.RolledBack {
-		r.normal(s, about, "RollbackCompleted", actionRollback, "%s -> %s on %d pods in %d ms, %d of %d streams still open",
-			v.name, s.decision.Run, s.summary.Acks.Acked, time.Since(start).Milliseconds(), s.summary.Connections, connections)
-	}
+	r.announceRetreat(s, v)
 	return nil
+}
+
+// about is the related object of events about a revision, nil if it is not
+// known: another one's rollback is no repetition of theirs.
+func about(v *revision) client.Object {
+	if v.object == nil {
+		return nil
+	}
+	return v.object
+}
+
+// retreat is what is remembered of a rollback for the event that ends it.
+type retreat struct {
+	from        string // revision
+	connections int    // before it
+	told        bool
+}
+
+// announceRetreat tells once when all pods are back.
+func (r *Reconciler) announceRetreat(s *scope, v *revision) {
+	m := &s.memory.retreat
+	if m.from != v.name {
+		*m = retreat{from: v.name, connections: -1} // the leader before this one knew
+	}
+	status := s.statusBefore().Rollback
+	known := status != nil && status.FromRevision == v.name && status.CompletedTime != nil && sameTime(status.DetectedTime, timeOf(v.detail.VerdictTime))
+	if s.decision.State != rollout.RolledBack || m.told || known {
+		return
+	}
+	m.told = true
+	note := fmt.Sprintf("%s -> %s on %d pods in %d ms", v.name, s.decision.Run, s.summary.Acks.Acked, time.Since(v.detail.VerdictTime).Milliseconds())
+	if m.connections >= 0 {
+		note += fmt.Sprintf(", %d of %d streams still open", s.summary.Connections, m.connections)
+	}
+	r.normal(s, about(v), "RollbackCompleted", actionRollback, "%s", note)
 }
 
 func timeOf(t time.Time) *metav1.Time {

@@ -196,6 +196,23 @@ func (w *world) start(pod *corev1.Pod) *node {
 // launch is start of a pod that is not ready.
 func (w *world) launch(pod *corev1.Pod) *node {
 	w.Helper()
+	n, err := w.execute(pod)
+	if err != nil {
+		w.Fatal(err)
+	}
+	w.eventually(func() error {
+		connection, err := net.Dial("tcp", net.JoinHostPort(n.ip, "9090"))
+		if err == nil {
+			connection.Close()
+		}
+		return err
+	})
+	w.running(pod, n.ip, false)
+	return n
+}
+
+// execute runs the gateway binary for a pod until the test ends.
+func (w *world) execute(pod *corev1.Pod) (*node, error) {
 	ctx, cancel := context.WithCancel(context.Background())
 	n := &node{w: w, pod: pod, ip: address(), mount: w.TempDir(), secret: w.TempDir(), cancel: cancel, done: make(chan struct{})}
 	n.sync()
@@ -207,7 +224,8 @@ func (w *world) launch(pod *corev1.Pod) *node {
 	var log strings.Builder
 	command.Stderr = &log
 	if err := command.Start(); err != nil {
-		w.Fatal(err)
+		cancel()
+		return nil, err
 	}
 	go func() {
 		defer close(n.done)
@@ -223,15 +241,7 @@ func (w *world) launch(pod *corev1.Pod) *node {
 			w.Logf("gateway %s:\n%s", pod.Name, log.String())
 		}
 	})
-	w.eventually(func() error {
-		connection, err := net.Dial("tcp", net.JoinHostPort(n.ip, "9090"))
-		if err == nil {
-			connection.Close()
-		}
-		return err
-	})
-	w.running(pod, n.ip, false)
-	return n
+	return n, nil
 }
 
 func (n *node) kill() {

@@ -31,6 +31,7 @@ type revision struct {
 	record  resources.Record
 	verdict rollout.Verdict
 	detail  detail
+	object  *appsv1.ControllerRevision // as read; nil for one that is new in this pass
 }
 
 // detail is what is known of a revision beside its verdict.
@@ -101,7 +102,7 @@ func readRevision(sg *v1alpha1.StreamGateway, c *appsv1.ControllerRevision) (rev
 	}
 	out := revision{
 		name: c.Name[len(prefix):], number: c.Revision, created: c.CreationTimestamp.Time, data: c.Data.Raw, record: record,
-		verdict: rollout.Verdict(c.Labels[resources.LabelVerdict]),
+		verdict: rollout.Verdict(c.Labels[resources.LabelVerdict]), object: c,
 	}
 	if json.Unmarshal([]byte(c.Annotations[resources.AnnotationVerdict]), &out.detail) != nil {
 		out.detail = detail{} // edited beyond reading: the guard begins anew
@@ -220,7 +221,7 @@ func (r *Reconciler) recordDesired(ctx context.Context, s *scope) error {
 	}
 	v := revision{name: s.desired, number: number, created: s.now, data: data, record: record, verdict: rollout.Pending}
 	v.detail.Change = v1alpha1.ChangeHot
-	if len(s.deployments) == 0 || s.deployment() == nil {
+	if stable := s.stable(); stable != nil && stable.record.TemplateHash != record.TemplateHash || s.deployment() == nil {
 		v.detail.Change = v1alpha1.ChangeRestart
 	}
 	if c := s.before(v1alpha1.ConditionHealthy); c != nil && c.Status == metav1.ConditionFalse {

@@ -80,6 +80,7 @@ type memory struct {
 	breach   string
 	breaches int
 	trouble  string // that was told of last
+	retreat  retreat
 	drains   drains
 	pin      *string // the pinned revision that was told of; nil: not known
 	failures int     // passes in a row

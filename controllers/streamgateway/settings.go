@@ -39,22 +39,24 @@ func (s *scope) byStep(o *v1alpha1.Rollout) bool {
 	if s.replicas() <= 1 {
 		return false
 	}
-	if s.restarts() {
-		return o.Restart == v1alpha1.RestartCanary
+	switch wanted, stable := s.revision(s.desired), s.stable(); {
+	case wanted == nil || stable == nil:
+		return false
+	case wanted.record.TemplateHash == stable.record.TemplateHash:
+		return o.Hot == v1alpha1.HotCanary
+	default: // which takes pods of both
+		return o.Restart == v1alpha1.RestartCanary && s.live(stable.record.TemplateHash) != nil
 	}
-	return o.Hot == v1alpha1.HotCanary
 }
 
-// restarts tells whether the wanted revision has other pods than the stable
-// one.
-func (s *scope) restarts() bool {
-	wanted, stable := s.revision(s.desired), (*revision)(nil)
+// stable is the newest revision that is healthy, nil if there is none.
+func (s *scope) stable() (newest *revision) {
 	for i := range s.revisions {
 		if s.revisions[i].verdict == rollout.Healthy {
-			stable = &s.revisions[i]
+			newest = &s.revisions[i]
 		}
 	}
-	return wanted != nil && stable != nil && wanted.record.TemplateHash != stable.record.TemplateHash
+	return newest
 }
 
 func (s *scope) analysis() *v1alpha1.Analysis {

@@ -43,7 +43,7 @@ func (s *scope) status() v1alpha1.StreamGatewayStatus {
 	}
 	after.Selector = labels.Set(resources.Selector(s.sg.Name)).String()
 	after.Pods = s.podsStatus()
-	after.Replicas = after.Pods.Current
+	after.Replicas = ptr.To(*after.Pods.Current - s.standing()) // an autoscaler must not count who takes no part
 	after.Config = s.configStatus()
 	after.Features = s.features()
 	after.URL, after.Addresses = addresses(s.sg, s.service)
@@ -104,10 +104,14 @@ func (s *scope) active() *resources.Plan {
 		}
 		return nil
 	}
+	wanted, ready := s.wanted(), map[string]bool{}
+	for i := range s.pods {
+		ready[s.pods[i].Name] = isReady(&s.pods[i])
+	}
 	most := func(revision string) bool {
-		wanted, n := s.wanted(), 0
+		n := 0
 		for _, sample := range s.samples {
-			if r := &sample.Newer; r.Revision == revision && wanted.Acked(r) {
+			if r := &sample.Newer; ready[r.Pod] && r.Revision == revision && wanted.Acked(r) {
 				n++
 			}
 		}

@@ -80,10 +80,11 @@ func (s *scope) observation() *rollout.Observation {
 	runs := s.document.Newest() == s.plan.Revision
 	acked := runs && s.unacked() == 0 && s.summary.Acks.Nacked == 0
 	if s.plan.Revision != s.desired {
-		o.LeftBehind = acked && s.serves()
+		own := s.podsOf(s.plan.TemplateHash)
+		o.LeftBehind = acked && s.serves() && countReady(s.podsOf(s.other())) == 0 && (countReady(own) > 0 || s.replicas() == 0)
 		return o
 	}
-	o.TemplateReady, o.AllAcked, o.Moved = s.serves() && s.chosenReady(), acked, true
+	o.TemplateReady, o.AllAcked, o.Moved = s.templateReady(), acked, s.moved()
 	o.Breach, o.Breaches, o.Common = s.breach, s.memory.looks.count, s.common
 	if runs {
 		o.Nack = s.refusedByPod()
@@ -100,6 +101,17 @@ func (s *scope) observation() *rollout.Observation {
 func (s *scope) serves() bool {
 	d := s.deployment()
 	return d != nil && (complete(d, s.replicas()) || served(d))
+}
+
+// templateReady tells whether as many pods of the wanted template as the step
+// asks for are there and ready. Once it is promoted, one that is not ready just
+// now takes nothing back.
+func (s *scope) templateReady() bool {
+	if s.base == nil || s.live(s.other()) == nil {
+		return s.serves() && s.chosenReady()
+	}
+	d, v := s.deployment(), s.revision(s.desired)
+	return d != nil && (complete(d, s.size()) || !v.detail.GuardStart.IsZero() && served(d))
 }
 
 // chosenReady tells whether all pods that a canary was given to take part.
@@ -190,7 +202,7 @@ func (s *scope) candidates() []corev1.Pod {
 		template := p.Labels[resources.LabelTemplateHash]
 		switch {
 		case template != s.plan.TemplateHash:
-		case s.base == nil, s.restarts(), s.document.Tries(p.Name, template) && endedSince(p, v.tried()):
+		case s.base == nil, s.other() != "", s.document.Tries(p.Name, template) && endedSince(p, v.tried()):
 			out = append(out, *p)
 		}
 	}
@@ -230,7 +242,7 @@ func (s *scope) overdue(ready bool) bool {
 	case !v.detail.GuardStart.IsZero() || !v.detail.StepStart.IsZero() || s.delayedByRefs():
 		return false
 	case !ready:
-		return s.deadlineExceeded() || s.restarts() && waited >= s.progressDeadline() && !slices.ContainsFunc(s.candidates(), lost)
+		return s.deadlineExceeded() || s.other() != "" && waited >= s.progressDeadline() && !slices.ContainsFunc(s.candidates(), lost)
 	}
 	return waited >= max(s.progressDeadline(), nodeTimeout) && s.unacked() > 0
 }

@@ -37,7 +37,7 @@ func TestOlderPodsStayForAsLongAsTheyAreNeeded(t *testing.T) {
 			s := serving()
 			s.deployments = []appsv1.Deployment{c.older, c.wanted}
 			*s.sg.Spec.Gateway.Replicas = c.replicas
-			gone := retired(s.deployments, &c.wanted, c.replicas)
+			gone := s.retired(&c.wanted)
 			if got := len(gone) > 0; got != c.retired || got && gone[0].Name != c.older.Name {
 				t.Errorf("retired %v, want %v", gone, c.retired)
 			}
