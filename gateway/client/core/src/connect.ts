@@ -183,6 +183,11 @@ export class Connection {
     session.sync();
   }
 
+  deny(names: readonly string[]): void {
+    for (const name of names) this.gateway.refused.add(name);
+    this.sink.denied(names);
+  }
+
   setRetry(milliseconds: number): void {
     this.#base = Math.max(1000, milliseconds);
   }
@@ -314,12 +319,14 @@ export class Connection {
     if (!again) this.#tryStreamLater();
     try {
       for (let waitSeconds = 0; !stop.signal.aborted; waitSeconds = POLL_SECONDS) { // the first answer says that it works
+        const told = this.gateway.refused.size;
         const answer = await this.gateway.poll(this.wanted, this.position, waitSeconds, stop.signal);
         if (stop.signal.aborted) return;
         this.#failures = 0;
         this.#renewed = false;
         this.upSince ||= this.gateway.env.now();
         this.#enter("polling");
+        if (this.gateway.refused.size > told) this.sink.denied([...this.gateway.refused].slice(told));
         this.take(answer.events, answer.controls, answer.cursor, !answer.more);
         this.sink.beat();
         if (answer.retryMs > 0) await new Promise<void>((done) => this.gateway.env.after(answer.retryMs, done));

@@ -15,6 +15,8 @@ export class RealtimeError extends Error {
     readonly retryMs = 0,
     /** `poll` when streams are switched off. */
     readonly transport = "",
+    /** What may not be read, where the gateway named it. */
+    readonly channels: readonly string[] = [],
   ) {
     super(message);
     this.name = "RealtimeError";
@@ -54,6 +56,8 @@ const JSON_TYPE = { "Content-Type": "application/json" };
 
 export class Gateway {
   readonly base: string;
+  /** Names that may not be read, as far as the gateway has said; polls leave them out, since they are refused whole. */
+  refused = new Set<string>();
   #token: Promise<string> | undefined;
 
   constructor(readonly env: Env, readonly options: ClientOptions) {
@@ -63,6 +67,7 @@ export class Gateway {
   /** Forgets the token, so that the next request asks for a new one. False when there is no provider. */
   renew(): boolean {
     this.#token = undefined;
+    this.refused.clear();
     return !!this.options.getToken;
   }
 
@@ -118,10 +123,19 @@ export class Gateway {
   }
 
   async poll(channels: readonly string[], cursor: Cursor | null, waitSeconds: number, signal?: AbortSignal): Promise<Answer> {
-    const answer = await this.stream<Answer>(channels, { wait: waitSeconds, cursor: cursor ?? undefined, errors: "http" },
-      { signal, deadlineMs: waitSeconds * 1000 + 10_000, headers: { Accept: "application/json" }, read: (response) => response.json() });
-    if (!isCursor(answer?.cursor) || !Array.isArray(answer.events)) throw new RealtimeError("reading a poll: not an answer of the gateway");
-    return answer;
+    const names = channels.filter((name) => !this.refused.has(name));
+    try {
+      const answer = await this.stream<Answer>(names.length ? names : channels, { wait: waitSeconds, cursor: cursor ?? undefined, errors: "http" },
+        { signal, deadlineMs: waitSeconds * 1000 + 10_000, headers: { Accept: "application/json" }, read: (response) => response.json() });
+      if (!isCursor(answer?.cursor) || !Array.isArray(answer.events)) throw new RealtimeError("reading a poll: not an answer of the gateway");
+      return answer;
+    } catch (error) {
+      const { refused } = this;
+      const more = (error as RealtimeError).channels.filter((name) => names.includes(name));
+      if (!more.length || more.length === names.length) throw error;
+      for (const name of more) refused.add(name);
+      return this.poll(channels, cursor, waitSeconds, signal);
+    }
   }
 }
 
@@ -146,5 +160,6 @@ async function problem(response: Response): Promise<RealtimeError> {
   const after = headers.get("Retry-After");
   const retryMs = told?.retryAfterMs ?? (after ? (+after >= 0 ? +after * 1000 : Date.parse(after) - Date.now()) : 0);
   const type = `${told?.type ?? ""}`.split(":").pop()!;
-  return new RealtimeError(`the gateway answered ${status} ${type}`, status, type, retryMs > 0 ? retryMs : 0, told?.transport);
+  return new RealtimeError(`the gateway answered ${status} ${type}`, status, type, retryMs > 0 ? retryMs : 0, told?.transport,
+    Array.isArray(told?.channels) ? told.channels : []);
 }

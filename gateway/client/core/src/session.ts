@@ -65,7 +65,7 @@ export class Session {
 
   /** Resolves with when to look again. */
   async #patch(add: string[], remove: string[]): Promise<number> {
-    const { gateway, sink } = this.#connection;
+    const { gateway } = this.#connection;
     try {
       const body = JSON.stringify({ ...(add.length && { add }), ...(remove.length && { remove }) });
       const answer = await gateway.json<any>("PATCH", `sessions/${this.sid}`, { body, headers: { "Content-Type": "application/json" } });
@@ -78,7 +78,7 @@ export class Session {
       if (error.type === "session-gone") this.#connection.move();
       else if (!error.transient && add.length) {
         this.#ask(add, this.#at);
-        sink.denied(add);
+        this.#connection.deny(add);
         return 0;
       }
       return Math.max(500, error.retryMs);
@@ -91,7 +91,7 @@ export class Session {
   }
 
   #denied(denied: { channel: string }[] | undefined): void {
-    if (denied?.length) this.#connection.sink.denied(denied.map((d) => d.channel));
+    if (denied?.length) this.#connection.deny(denied.map((d) => d.channel));
   }
 
   #frame({ event, id, data }: Frame): void {
@@ -166,6 +166,7 @@ export class Session {
     if (!this.#at && isCursor(data.cursor)) this.#move([], data.cursor); // a fresh start: this is where it is
     this.#ask([...this.asked], this.#at);
     connection.sink.clock(data.time, now - this.#askedAt);
+    connection.gateway.refused.clear();
     this.#denied(data.denied);
     connection.opened(this, data.flags ?? {}, data.beaconMs);
   }

@@ -117,6 +117,21 @@ describe("subscriptions", () => {
     expect(patches(world)).toBe(1);
   });
 
+  test("refused by rights are left out of polls, which would be refused whole", async () => {
+    const denied: unknown[] = [];
+    const world = new World();
+    world.gateway.denied = new Set(["secret", "other"]);
+    world.gateway.flags = { sse: false };
+    const { client, gateway, got } = await start({ onDenied: (names) => denied.push(...names) }, ["a", "secret"], world);
+    client.subscribe("other", () => {});
+    await world.advance(5000);
+    gateway.publish("a", 1);
+    await settle();
+    expect(client.state).toBe("polling");
+    expect(denied).toEqual(["secret", "other"]);
+    expect(got).toEqual([1]);
+  });
+
   test("survive a gateway that no longer knows the session", async () => {
     const { world, gateway, client, got } = await start();
     world.intercept = (url) => (url.pathname.includes("/sessions/") ? problem(404, "session-gone") : undefined);

@@ -116,6 +116,8 @@ export class FakeGateway {
     if (this.flags["sse"] === false && ask.wait === undefined) return problem(503, "overload", { transport: "poll" });
     const channels = new Set<string>(ask.channels.filter((c: string) => !this.denied.has(c)));
     if (!channels.size) return problem(403, "channel-denied", { channels: ask.channels });
+    const refused = ask.channels.filter((c: string) => this.denied.has(c));
+    if (ask.wait !== undefined && refused.length) return problem(403, "channel-denied", { channels: refused }); // a poll is refused whole
     if (ask.wait !== undefined) return this.#poll(ask, channels, signal);
     const session = this.#begin(tab, channels, signal);
     const { resume, from, reset } = this.#resume(ask.cursor, channels);
