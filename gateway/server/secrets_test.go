@@ -216,7 +216,7 @@ func TestEveryAnswerHasTheHeadersThatKeepItPrivate(t *testing.T) {
 	g := start(t, nil)
 	main, _ := g.Addresses()
 	for _, url := range []string{g.base + "/stream?channels=a", g.base + "/stream?channels=a&wait=0", g.base + "/stream", g.base + "/time", g.base + "/metrics",
-		g.base + "/channels/a/last", g.base + "/channels/a/events", g.base + "/events", g.base + "/nowhere", "http://" + main + "/",
+		g.base + "/tickets", g.base + "/beacon", g.base + "/channels/a/last", g.base + "/channels/a/events", g.base + "/events", g.base + "/nowhere", "http://" + main + "/",
 		g.admin + report.Path, g.admin + report.HealthzPath, g.admin + report.ReadyzPath, g.admin + report.MetricsPath, g.admin + "/nowhere"} {
 		for _, method := range []string{"GET", "OPTIONS"} {
 			r, _ := http.NewRequest(method, url, nil)

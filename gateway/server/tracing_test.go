@@ -70,6 +70,10 @@ func TestATraceGoesFromThePublisherToTheFirstWrite(t *testing.T) {
 	if publish == nil || stored == nil || ring == nil || write == nil {
 		t.Fatalf("spans %v", spans)
 	}
+	for name, s := range spans {
+		t.Logf("%-12s span %x under %x, from %4d µs, %4d µs long", name, s.GetSpanId(), s.GetParentSpanId(),
+			(s.GetStartTimeUnixNano()-publish.GetStartTimeUnixNano())/1000, (s.GetEndTimeUnixNano()-s.GetStartTimeUnixNano())/1000)
+	}
 	if hex.EncodeToString(publish.GetParentSpanId()) != "00f067aa0ba902b7" {
 		t.Errorf("the publisher's span is not the parent: %v", publish)
 	}
