@@ -18,6 +18,34 @@ const (
 	LogError LogLevel = "Error"
 )
 
+// MetricsAccess says who may read the JSON metrics.
+//
+// +kubebuilder:validation:Enum=Authenticated;Open
+type MetricsAccess string
+
+// Values of MetricsAccess.
+const (
+	// MetricsAuthenticated takes a credential with the right.
+	MetricsAuthenticated MetricsAccess = "Authenticated"
+	// MetricsOpen takes none.
+	MetricsOpen MetricsAccess = "Open"
+)
+
+// Presence says what is told of the readers of a channel.
+//
+// +kubebuilder:validation:Enum=Disabled;Count;Members
+type Presence string
+
+// Values of Presence.
+const (
+	// PresenceDisabled tells nothing.
+	PresenceDisabled Presence = "Disabled"
+	// PresenceCount tells how many there are.
+	PresenceCount Presence = "Count"
+	// PresenceMembers tells also who they are.
+	PresenceMembers Presence = "Members"
+)
+
 // Observability says what pods and operator tell of a gateway.
 type Observability struct {
 	// logLevel is the least level that pods log: Debug, Info (default), Warn
@@ -66,6 +94,25 @@ type Observability struct {
 	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('10s') && duration(self) <= duration('1h')",message="must be between 10s and 1h"
 	// +optional
 	BeaconInterval Duration `json:"beaconInterval,omitempty"`
+
+	// metricsAccess says who may read the JSON metrics on the port of clients.
+	// Authenticated, the default: who may publish by mode Kubernetes, and
+	// bearers of a token with the right metrics. Open: everybody who reaches
+	// the gateway; the numbers tell how busy it is, and name no channel,
+	// tenant or subject. Effect: hot.
+	// +streamgateway:class=hot
+	// +kubebuilder:default=Authenticated
+	// +optional
+	MetricsAccess MetricsAccess `json:"metricsAccess,omitempty"`
+
+	// presence says what those who may read a channel can learn of its other
+	// readers. Count, the default: how many there are. Members: also who, for
+	// readers with a name of their own and the right presence. Disabled:
+	// nothing. Effect: hot.
+	// +streamgateway:class=hot
+	// +kubebuilder:default=Count
+	// +optional
+	Presence Presence `json:"presence,omitempty"`
 
 	// tracing sends spans of published events to an OpenTelemetry collector:
 	// publish, append, ring, first write. Absent: nothing is traced.

@@ -139,6 +139,7 @@ func texts[T ~string](list []T) []string {
 
 func observability(o *v1alpha1.Observability, d *durations, out *config.Observability) error {
 	out.LogLevel, out.AccessLog = string(o.LogLevel), string(o.AccessLog)
+	out.MetricsAccess, out.Presence = string(o.MetricsAccess), string(o.Presence)
 	out.BeaconInterval = d.parse("observability.beaconInterval", o.BeaconInterval)
 	if o.Tracing == nil {
 		return nil

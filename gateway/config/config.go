@@ -123,7 +123,7 @@ func Default() (Cold, Hot) {
 			Delivery:      Delivery{EventsPerSecond: 2000, BytesPerSecond: 4 << 20},
 			Connect:       Connect{PerSecond: 2000, Burst: 10000},
 		},
-		Observability: Observability{LogLevel: LogInfo, AccessLog: Disabled, Tracing: Tracing{SamplePercent: 1}, BeaconInterval: time.Minute},
+		Observability: Observability{LogLevel: LogInfo, AccessLog: Disabled, MetricsAccess: MetricsAuthenticated, Presence: PresenceCount, Tracing: Tracing{SamplePercent: 1}, BeaconInterval: time.Minute},
 		Listener:      HotListener{TLS: Handshake{MinVersion: TLS12}},
 		Auth: Auth{
 			Subscribers: Subscribers{Mode: ModeAnonymous, AccessTokenQuery: Disabled},

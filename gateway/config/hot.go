@@ -207,8 +207,22 @@ type Observability struct {
 	AccessLog string  `json:"accessLog"` // Enabled or Disabled: one line for each stream that ends
 	Tracing   Tracing `json:"tracing"`
 	// BeaconInterval is how often pages that report how they feel do so, ±20 %.
+	MetricsAccess  string        `json:"metricsAccess"` // MetricsAuthenticated or MetricsOpen
+	Presence       string        `json:"presence"`      // one of the Presence constants
 	BeaconInterval time.Duration `json:"beaconInterval"`
 }
+
+// Who may read the JSON metrics.
+const (
+	MetricsAuthenticated = "Authenticated"
+	MetricsOpen          = "Open"
+)
+
+// What is told of the readers of a channel, besides Disabled.
+const (
+	PresenceCount   = "Count"
+	PresenceMembers = "Members"
+)
 
 // Tracing says how much is traced; where to is cold.
 type Tracing struct {

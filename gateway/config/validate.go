@@ -123,6 +123,8 @@ func (c *check) hot(path string, h Hot) {
 		c.fail(path+"observability.tracing.samplePercent", p, "is not between 0 and 100", "1 samples one trace of a hundred")
 	}
 	c.duration(path+"observability.beaconInterval", h.Observability.BeaconInterval, time.Second, 24*time.Hour)
+	oneOf(c, path+"observability.metricsAccess", h.Observability.MetricsAccess, MetricsAuthenticated, MetricsOpen)
+	oneOf(c, path+"observability.presence", h.Observability.Presence, Disabled, PresenceCount, PresenceMembers)
 	oneOf(c, path+"observability.accessLog", h.Observability.AccessLog, Enabled, Disabled)
 	c.duration(path+"drain.reconnectSpread", h.Drain.ReconnectSpread, 0, maxSpread)
 	c.features(path+"features", h.Features)

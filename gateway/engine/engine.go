@@ -42,6 +42,8 @@ type (
 	RefusedError = fanout.RefusedError
 	// Ended is what is told of a stream when it is closed.
 	Ended = fanout.Ended
+	// Member is somebody who reads a channel.
+	Member = fanout.Member
 	// Patch changes what a running stream reads.
 	Patch = fanout.Patch
 	// Renewal is a newer credential of a stream's owner.
@@ -186,6 +188,13 @@ func (e *Engine) Patch(sid string, by Owner, p Patch) (*Patched, error) {
 // Readers counts the streams, and the polls that wait, that get a channel's
 // events. It waits for a turn of every loop.
 func (e *Engine) Readers(channel string) int { return e.fanout.Readers(channel) }
+
+// Members lists who gets a channel's events, at most so many subjects, by name;
+// more tells that there are others. Streams without a subject are left out. It
+// waits for a turn of every loop.
+func (e *Engine) Members(channel string, most int) (members []Member, more bool) {
+	return e.fanout.Members(channel, most)
+}
 
 // Watch calls written once, when the first stream's socket has taken the event
 // seq of a channel; never when none does soon. written must not block.

@@ -1,8 +1,12 @@
 package server
 
 import (
+	"net/http"
+	"sync/atomic"
+
 	"github.com/streamgateway/streamgateway/gateway/auth"
 	"github.com/streamgateway/streamgateway/gateway/config"
+	"github.com/streamgateway/streamgateway/gateway/transport"
 )
 
 // publishersOf and subscribersOf are the rules of auth. They are no plain
@@ -36,4 +40,29 @@ func (s *Server) tuneAuth(d config.Document, a config.Auth) {
 	s.publisher.Tune(publishersOf(d, a))
 	s.subscriber.Tune(subscribersOf(d, a))
 	s.engine.Judge() // after the rules: what is opened in between is judged by them
+}
+
+// metricsAccess says who may read the JSON metrics: everybody, or who shows to
+// either side, as a publisher or as a reader, a credential with that right.
+type metricsAccess struct {
+	publisher, subscriber transport.Authenticator
+	open                  atomic.Bool
+}
+
+func (m *metricsAccess) tune(access string) { m.open.Store(access == config.MetricsOpen) }
+
+// Authenticate gives a principal with the right, or else what the publishers'
+// side says.
+func (m *metricsAccess) Authenticate(r *http.Request) (*auth.Principal, error) {
+	if m.open.Load() {
+		return &auth.Principal{Metrics: true}, nil
+	}
+	who, err := m.publisher.Authenticate(r)
+	if err == nil && who.Metrics {
+		return who, nil
+	}
+	if reader, readErr := m.subscriber.Authenticate(r); readErr == nil && reader.Metrics {
+		return reader, nil
+	}
+	return who, err
 }

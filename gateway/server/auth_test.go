@@ -138,3 +138,26 @@ func TestTokensAreCountedByWhatTheyAreWorth(t *testing.T) {
 		}
 	}
 }
+
+func TestMetricsAreOpenWhenTheConfigurationSaysSo(t *testing.T) {
+	g, l := start(t, nil), newLogin(t)
+	tokens := func(h *config.Hot) {
+		h.Auth.Subscribers.Mode, h.Auth.Subscribers.JWT = config.ModeJWT, l.asks()
+		h.Auth.Publishers.Mode, h.Auth.Publishers.JWT = config.ModeJWT, l.asks()
+	}
+	g.config.take(g.document(tokens))
+	if status := g.status(g.base + "/metrics"); status != 401 {
+		t.Errorf("without a token: %d", status)
+	}
+	g.config.take(g.document(func(h *config.Hot) {
+		tokens(h)
+		h.Observability.MetricsAccess = config.MetricsOpen
+		h.Observability.Presence = config.Disabled
+	}))
+	if status := g.status(g.base + "/metrics"); status != 200 {
+		t.Errorf("open: %d", status)
+	}
+	if status := g.status(g.base + "/channels/a/presence"); status != 404 {
+		t.Errorf("presence, disabled: %d", status)
+	}
+}

@@ -128,6 +128,8 @@ func (s *Server) makeRooms(hot config.Hot, api *cluster.Cluster) {
 	s.publisher = auth.New(reviewer, publishersOf(config.Document{}, hot.Auth))
 	s.subscriber = auth.NewSubscriber(reviewer, subscribersOf(config.Document{}, hot.Auth))
 	s.subscriber.Changed(s.engine.Judge)
+	s.numbers = &metricsAccess{publisher: s.publisher, subscriber: s.subscriber}
+	s.pages = transport.NewHistory(s.engine, s.subscriber)
 	s.streams = limit.NewStreams(mostOf(hot.Connections))
 	s.gate = limit.NewGate(handshakesPerCore * runtime.GOMAXPROCS(0))
 	s.streams.TuneConnect(limit.Connect(hot.Limits.Connect))
@@ -163,6 +165,8 @@ func (s *Server) take(d config.Document, r config.Revision, standBy bool) {
 	flags := newFlagSet(s.flags.Load(), d.Serial, hot.Features, hot.Observability.BeaconInterval)
 	s.engine.Tune(tuningOf(hot, flags))
 	s.tuneAuth(d, hot.Auth)
+	s.numbers.tune(hot.Observability.MetricsAccess)
+	s.pages.Tune(hot.Observability.Presence)
 	s.streams.Tune(mostOf(hot.Connections))
 	s.streams.TuneConnect(limit.Connect(hot.Limits.Connect))
 	s.guard.breaker.Tune(breaker.Settings(hot.CircuitBreaker))

@@ -76,6 +76,8 @@ type Server struct {
 	engine      *engine.Engine
 	publisher   *auth.Publisher
 	subscriber  *auth.Subscriber
+	numbers     *metricsAccess
+	pages       *transport.History
 	streams     *limit.Streams
 	gate        *limit.Gate
 	sockets     *netio.Sockets // nil = streams are served by net/http
@@ -268,9 +270,9 @@ func protocols(tls bool) *http.Protocols {
 // routes is the surface for clients.
 func (s *Server) routes() transport.Routes {
 	r := transport.Routes{
-		Stream: s.sse, Publish: s.publish, History: transport.NewHistory(s.engine, s.subscriber),
+		Stream: s.sse, Publish: s.publish, History: s.pages,
 		Sessions: s.sessions, Beacon: s.beacon, Client: s.client, Doors: s.doors,
-		Metrics: s.metrics, MetricsAccess: s.publisher, Log: s.log,
+		Metrics: s.metrics, MetricsAccess: s.numbers, Log: s.log,
 	}
 	if s.options.Dev {
 		r.Page = devPage()

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
+	"sync/atomic"
 	"time"
 
 	"github.com/streamgateway/streamgateway/gateway/auth"
@@ -22,10 +23,27 @@ const (
 type History struct {
 	engine  *engine.Engine
 	readers Authenticator
+	tells   atomic.Pointer[string] // one of the Presence constants
 }
 
+// What History tells of a channel's readers.
+const (
+	PresenceDisabled = "Disabled"
+	PresenceCount    = "Count"
+	PresenceMembers  = "Members"
+)
+
+const maxMembers = 1000 // of one answer
+
+// Tune takes over what is told of a channel's readers, for requests from now on.
+func (h *History) Tune(presence string) { h.tells.Store(&presence) }
+
 // NewHistory makes the handlers. readers says who may read what.
-func NewHistory(e *engine.Engine, readers Authenticator) *History { return &History{e, readers} }
+func NewHistory(e *engine.Engine, readers Authenticator) *History {
+	h := &History{engine: e, readers: readers}
+	h.Tune(PresenceCount)
+	return h
+}
 
 // Page is GET /channels/{channel}/events: a page of what is kept.
 func (h *History) Page(w http.ResponseWriter, r *http.Request) {
@@ -58,8 +76,14 @@ func (h *History) Last(w http.ResponseWriter, r *http.Request) {
 	Problem(w, r, no.status, no.kind, no.options...)
 }
 
-// Presence is GET /channels/{channel}/presence: how many read a channel.
+// Presence is GET /channels/{channel}/presence: how many read a channel, and
+// who they are.
 func (h *History) Presence(w http.ResponseWriter, r *http.Request) {
+	tells := *h.tells.Load()
+	if tells == PresenceDisabled {
+		Problem(w, r, http.StatusNotFound, KindNotFound, Detail("who reads a channel is not told here"))
+		return
+	}
 	about, no := h.parse(r)
 	if no == nil && !about.who.Presence {
 		no = streamRefusal(http.StatusForbidden, KindChannelDenied, "not allowed to ask who reads a channel")
@@ -68,13 +92,32 @@ func (h *History) Presence(w http.ResponseWriter, r *http.Request) {
 		Problem(w, r, no.status, no.kind, no.options...)
 		return
 	}
-	writeJSON(w, presence{wire.Unqualified(about.channel), h.engine.Readers(about.channel), time.Now().UnixMilli()})
+	answer := presence{Channel: wire.Unqualified(about.channel), Count: h.engine.Readers(about.channel), AsOf: time.Now().UnixMilli()}
+	if tells == PresenceMembers && about.who.Subject != "" {
+		list, more := h.engine.Members(about.channel, maxMembers)
+		members := make([]member, len(list))
+		for i, m := range list {
+			members[i] = member{m.Subject, m.Streams, time.Now().Add(-m.Since).UnixMilli()}
+		}
+		answer.Members, answer.More = &members, &more
+	}
+	writeJSON(w, answer)
 }
 
 type presence struct {
 	Channel string `json:"channel"`
 	Count   int    `json:"count"` // streams, and polls that wait
 	AsOf    int64  `json:"asOf"`  // milliseconds since 1970
+	// Members and More are absent where only the count is told.
+	Members *[]member `json:"members,omitempty"`
+	More    *bool     `json:"more,omitempty"`
+}
+
+// member is a subject that reads a channel.
+type member struct {
+	Subject string `json:"sub"`
+	Streams int    `json:"tabs"`
+	Since   int64  `json:"since"` // milliseconds since 1970
 }
 
 // question is about one channel, by somebody who may read it.

@@ -1,6 +1,11 @@
 package transport
 
-import "net/http"
+import (
+	"fmt"
+	"net/http"
+
+	"github.com/streamgateway/streamgateway/gateway/auth"
+)
 
 // Metrics is the body of GET /metrics. Its keys are frozen by a JSON Schema:
 // they are only ever added. Numbers count since the start, except rates and
@@ -144,10 +149,14 @@ type Metrics struct {
 	} `json:"health"`
 }
 
-// serveMetrics shows the numbers to whoever could publish, too: they tell how
-// busy a gateway is, which is not everybody's business.
+// serveMetrics shows the numbers to who has the right: they tell how busy a
+// gateway is, which is not everybody's business.
 func (r Routes) serveMetrics(w http.ResponseWriter, q *http.Request) {
-	if _, err := r.MetricsAccess.Authenticate(q); err != nil {
+	who, err := r.MetricsAccess.Authenticate(q)
+	if err == nil && !who.Metrics {
+		err = fmt.Errorf("%w to read the metrics", auth.ErrDenied)
+	}
+	if err != nil {
 		no := refusalOf(err)
 		Problem(w, q, no.status, no.kind, no.options...)
 		return

@@ -440,6 +440,8 @@ var schemaYAML = typed.YAMLObject(`types:
           elementRelationship: associative
 - name: com.github.streamgateway.streamgateway.api.v1alpha1.LogLevel
   scalar: string
+- name: com.github.streamgateway.streamgateway.api.v1alpha1.MetricsAccess
+  scalar: string
 - name: com.github.streamgateway.streamgateway.api.v1alpha1.MetricsStatus
   map:
     fields:
@@ -503,6 +505,14 @@ var schemaYAML = typed.YAMLObject(`types:
       type:
         namedType: com.github.streamgateway.streamgateway.api.v1alpha1.LogLevel
       default: Info
+    - name: metricsAccess
+      type:
+        namedType: com.github.streamgateway.streamgateway.api.v1alpha1.MetricsAccess
+      default: Authenticated
+    - name: presence
+      type:
+        namedType: com.github.streamgateway.streamgateway.api.v1alpha1.Presence
+      default: Count
     - name: statusInterval
       type:
         namedType: com.github.streamgateway.streamgateway.api.v1alpha1.Duration
@@ -549,6 +559,8 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: updated
       type:
         scalar: numeric
+- name: com.github.streamgateway.streamgateway.api.v1alpha1.Presence
+  scalar: string
 - name: com.github.streamgateway.streamgateway.api.v1alpha1.PublishLimits
   map:
     fields:

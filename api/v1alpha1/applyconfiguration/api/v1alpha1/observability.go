@@ -36,6 +36,17 @@ type ObservabilityApplyConfiguration struct {
 	// once. The feature beacon, Disabled, stops the reports, and Percent takes a
 	// sample. Default 1m; 10s to 1h. Effect: hot.
 	BeaconInterval *apiv1alpha1.Duration `json:"beaconInterval,omitempty"`
+	// metricsAccess says who may read the JSON metrics on the port of clients.
+	// Authenticated, the default: who may publish by mode Kubernetes, and
+	// bearers of a token with the right metrics. Open: everybody who reaches
+	// the gateway; the numbers tell how busy it is, and name no channel,
+	// tenant or subject. Effect: hot.
+	MetricsAccess *apiv1alpha1.MetricsAccess `json:"metricsAccess,omitempty"`
+	// presence says what those who may read a channel can learn of its other
+	// readers. Count, the default: how many there are. Members: also who, for
+	// readers with a name of their own and the right presence. Disabled:
+	// nothing. Effect: hot.
+	Presence *apiv1alpha1.Presence `json:"presence,omitempty"`
 	// tracing sends spans of published events to an OpenTelemetry collector:
 	// publish, append, ring, first write. Absent: nothing is traced.
 	Tracing *TracingApplyConfiguration `json:"tracing,omitempty"`
@@ -84,6 +95,22 @@ func (b *ObservabilityApplyConfiguration) WithStatusInterval(value apiv1alpha1.D
 // If called multiple times, the BeaconInterval field is set to the value of the last call.
 func (b *ObservabilityApplyConfiguration) WithBeaconInterval(value apiv1alpha1.Duration) *ObservabilityApplyConfiguration {
 	b.BeaconInterval = &value
+	return b
+}
+
+// WithMetricsAccess sets the MetricsAccess field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the MetricsAccess field is set to the value of the last call.
+func (b *ObservabilityApplyConfiguration) WithMetricsAccess(value apiv1alpha1.MetricsAccess) *ObservabilityApplyConfiguration {
+	b.MetricsAccess = &value
+	return b
+}
+
+// WithPresence sets the Presence field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the Presence field is set to the value of the last call.
+func (b *ObservabilityApplyConfiguration) WithPresence(value apiv1alpha1.Presence) *ObservabilityApplyConfiguration {
+	b.Presence = &value
 	return b
 }
 
