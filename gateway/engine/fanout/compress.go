@@ -102,8 +102,11 @@ func (l *loop) form(s *Stream, b *block) []byte {
 	if b.piece == nil {
 		b.piece = deflate.Alone(b.bytes, b.secret)
 	}
-	l.n.gzipRaw += uint64(len(b.bytes))
-	return s.gzip.Next(b.piece, l.encoder)
+	s.group.n.gzipRaw += uint64(len(b.bytes))
+	made := l.encoder.Made()
+	text := s.gzip.Next(b.piece, l.encoder)
+	s.group.n.compressed += l.encoder.Made() - made
+	return text
 }
 
 // private gives bytes for one stream alone as it needs them, with the end of
@@ -112,7 +115,7 @@ func (l *loop) private(s *Stream, text []byte) []byte {
 	if s.gzip == nil {
 		return text
 	}
-	l.n.gzipRaw += uint64(len(text))
+	s.group.n.gzipRaw += uint64(len(text))
 	b := s.gzip.Private(make([]byte, 0, len(text)+privateBytes), text)
 	if s.state == ending {
 		b = s.gzip.End(b)

@@ -100,7 +100,7 @@ func (l *loop) caughtUp(s *Stream) {
 	s.behindSince = 0
 	if s.slow {
 		s.slow = false
-		l.n.slow--
+		s.group.n.slow--
 	}
 }
 
@@ -116,7 +116,7 @@ func (l *loop) send(s *Stream, b *block) {
 		s.pace.owe(b.events, len(b.bytes))
 	}
 	if b.taken {
-		l.n.shared++
+		s.group.n.shared++
 	}
 	b.taken = true
 	l.write(s, l.form(s, b))
@@ -147,17 +147,18 @@ func (l *loop) write(s *Stream, b []byte) {
 	if l.left > 0 {
 		l.left--
 	}
-	l.n.writes++
+	l.writes++
+	s.group.n.writes++
 	n, blocked, err := s.sink.TryWrite(b)
 	if err != nil {
 		l.close(s, ReasonError)
 		return
 	}
-	l.n.sent += uint64(n)
+	s.group.n.sent += uint64(n)
 	s.bytes += uint64(n)
 	if s.gzip != nil {
-		l.n.gzipWrites++
-		l.n.gzipSent += uint64(n)
+		s.group.n.gzipWrites++
+		s.group.n.gzipSent += uint64(n)
 	}
 	s.rest = b[n:]
 	if blocked {
@@ -194,28 +195,28 @@ func (l *loop) landed(s *Stream) {
 	if f.events == 0 {
 		return
 	}
-	l.n.delivered += uint64(f.events)
+	s.group.n.delivered += uint64(f.events)
 	s.events += uint64(f.events)
 	if watches := l.f.watches.Load(); watches != nil {
 		l.f.written(s, *watches)
 	}
 	if f.replay {
-		l.n.replayed += uint64(f.events)
+		s.group.n.replayed += uint64(f.events)
 		return
 	}
 	s.eventsAt += uint64(f.events)
 	s.bytesAt += uint64(f.bytes)
 	s.behindSince = l.behind(s)
 	if f.arrived != 0 {
-		l.observe(l.f.now() - f.arrived)
+		l.observe(s.group.n, l.f.now()-f.arrived)
 	}
 }
 
 // observe counts one latency, in nanoseconds.
-func (l *loop) observe(latency int64) {
+func (l *loop) observe(n *counters, latency int64) {
 	seconds := time.Duration(latency).Seconds()
-	l.n.latency[l.f.opts.Bucket(seconds)]++
-	l.n.latencySum += uint64(latency)
+	n.latency[l.f.opts.Bucket(seconds)]++
+	n.latencySum += uint64(latency)
 }
 
 // say queues controls, in out, for the stream and writes them when it can.
@@ -250,13 +251,13 @@ func (l *loop) encode(g *group, events []wire.Element, epoch string) *block {
 	count, first, last := len(events), events[0].Seq, events[len(events)-1].Seq
 	if l.tuning.Coalesce {
 		events = wire.Coalesce(events)
-		l.n.merged += uint64(count - len(events))
+		g.n.merged += uint64(count - len(events))
 	}
 	size := 0
 	for i := range events {
 		size += len(events[i].JSON) + frameBytes
 	}
-	l.n.blocks++
+	g.n.blocks++
 	return &block{
 		first: first, last: last, events: count, secret: l.secret(events),
 		bytes: wire.AppendFrame(make([]byte, 0, size), g.key.format, epoch, events...),

@@ -279,10 +279,17 @@ func (f *Fanout) place(key groupKey) *loop {
 		}
 	}
 	counts[best]++
-	f.load[best]++
-	f.active++
+	f.count(&key, best, 1)
 	f.peak = max(f.peak, f.active)
 	return f.loops[best]
+}
+
+// count is of clients' streams only. f.mu is held.
+func (f *Fanout) count(key *groupKey, loop, streams int) {
+	if !key.own() {
+		f.load[loop] += streams
+		f.active += streams
+	}
 }
 
 // leave undoes place.
@@ -291,8 +298,7 @@ func (f *Fanout) leave(key groupKey, l *loop) {
 	defer f.mu.Unlock()
 	counts := f.places[key]
 	counts[l.index]--
-	f.load[l.index]--
-	f.active--
+	f.count(&key, l.index, -1)
 	if !anyPositive(counts) {
 		delete(f.places, key)
 	}

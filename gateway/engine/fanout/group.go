@@ -15,12 +15,17 @@ type groupKey struct {
 	poll   bool // no streams, but polls that wait
 }
 
+// own tells whether the streams are the gateway's own: they are served as all
+// others are, and are in no number that is told of clients.
+func (k *groupKey) own() bool { return wire.Own(k.subs) }
+
 // group is all streams of one loop that get the same bytes. A batch is encoded
 // once for all of them.
 type group struct {
 	key     groupKey
 	subs    *wire.SubSet
-	lane    *lane // of its tenant
+	lane    *lane     // of its tenant
+	n       *counters // of the loop, for clients or for the gateway itself
 	members []*Stream
 	waiters []*waiter
 
@@ -149,7 +154,7 @@ func (l *loop) flush(g *group, why cause) {
 	clear(g.pending) // they hold on to the log's memory
 	g.pending, g.pendingBytes = g.pending[:0], 0
 	g.lastFlush = l.now
-	l.n.batch(why, b.events)
+	g.n.batch(why, b.events)
 	l.publish(g, b)
 }
 
@@ -214,8 +219,8 @@ func (l *loop) sweep() {
 // out. It stops when the budget is used up and goes on in the next turn.
 func (l *loop) pass(g *group) {
 	g.passAt = min(g.passAt, len(g.members))
-	for written := l.n.writes; g.passAt > 0; {
-		if l.left == 0 || l.n.writes-written >= turn {
+	for written := l.writes; g.passAt > 0; {
+		if l.left == 0 || l.writes-written >= turn {
 			l.ready.add(g.lane, work{group: g})
 			return
 		}

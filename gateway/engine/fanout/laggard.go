@@ -25,7 +25,7 @@ func (f *Fanout) Laggards(n int) (worst []Laggard) {
 		l.call(func() {
 			l.now = l.f.now()
 			for _, s := range l.streams {
-				if behind := l.lag(s); behind != (lag{}) {
+				if behind := l.lag(s); behind != (lag{}) && !s.group.key.own() {
 					worst = append(worst, l.laggard(s, behind))
 				}
 			}

@@ -28,7 +28,7 @@ func (l *loop) begin(s *Stream) {
 	s.out = wire.AppendPreamble(s.out, l.retry(), l.open(s, o.plan.resume, o.request.Denied, flags))
 	s.out = appendResets(s.out, o.plan.resets)
 	s.past = &past{sides: o.plan.sides, skips: o.plan.skips, last: o.plan.last}
-	l.n.opened(&o.plan)
+	s.group.n.opened(&o.plan)
 	s.born, s.ageJitter = l.now, int16(l.perMille())
 	s.nextBeat = l.now + l.jittered(l.tuning.Connections.Heartbeat, l.perMille())
 	l.setTimer(s)
@@ -82,21 +82,21 @@ func (l *loop) joinGroup(s *Stream, g *group) {
 	g.members = append(g.members, s)
 	if s.gzip != nil {
 		g.gzips++
-		l.n.gzips++
+		g.n.gzips++
 	}
 	s.eventsAt, s.bytesAt = g.events, g.bytes
-	l.n.subscriptions += g.subs.Len()
+	g.n.subscriptions += g.subs.Len()
 }
 
 // partGroup undoes joinGroup. The last member takes the place of the one that
 // leaves.
 func (l *loop) partGroup(s *Stream) {
 	g := s.group
-	l.n.subscriptions -= g.subs.Len()
+	g.n.subscriptions -= g.subs.Len()
 	g.members = remove(g.members, s.member)
 	if s.gzip != nil {
 		g.gzips--
-		l.n.gzips--
+		g.n.gzips--
 	}
 	if s.member < len(g.members) {
 		g.members[s.member].member = s.member
@@ -109,10 +109,13 @@ func (l *loop) partGroup(s *Stream) {
 func (l *loop) group(key groupKey, subs *wire.SubSet) *group {
 	g := l.groups[key]
 	if g == nil {
-		g = &group{key: key, subs: subs, last: l.seen, lastFlush: never, lane: l.ready.lane(subs.Tenant())}
+		g = &group{key: key, subs: subs, last: l.seen, lastFlush: never, n: l.counters(&key), lane: l.ready.lane(subs.Tenant())}
 		g.timer.group = g
 		l.groups[key] = g
 		l.routes.add(g)
+		if key.own() {
+			l.ownGroups[g] = struct{}{}
+		}
 	}
 	return g
 }
@@ -127,6 +130,7 @@ func (l *loop) dissolve(g *group) {
 	l.segments.forget(g)
 	delete(l.groups, g.key)
 	l.ready.leave(g.lane)
+	delete(l.ownGroups, g)
 	g.pending = nil
 }
 
@@ -142,13 +146,13 @@ func (l *loop) close(s *Stream, reason string) {
 		reason = s.leaving.reason
 	}
 	s.state = closed
-	l.n.closed(reason, s.flight.events)
-	if l.f.opts.Ended != nil {
+	s.group.n.closed(reason, s.flight.events)
+	if l.f.opts.Ended != nil && !s.group.key.own() {
 		l.f.opts.Ended(Ended{Request: s.id.Request, Reason: reason, Lasted: time.Duration(l.now - s.born),
 			Events: s.events, Bytes: s.bytes, Gzip: s.gzip != nil, Subscriptions: s.group.subs.Len()})
 	}
 	if s.slow {
-		l.n.slow--
+		s.group.n.slow--
 	}
 	l.timers.clear(&s.timer)
 	s.rest, s.out, s.past, s.gap, s.flight = nil, nil, nil, nil, flight{}

@@ -47,16 +47,18 @@ type loop struct {
 	touched []*group  // groups that got events of the records at hand
 	marks   marks
 	groups  map[groupKey]*group
-	routes  routes
-	streams []*Stream
-	ready   queue
-	timers  timers
-	alarm   *time.Timer
-	alarmAt int64 // what alarm is set to; 0 = not set
-	checked uint64
-	drain   *draining
-	standBy *Drain // nil = it does not
-	scratch ring.Batch
+	// ownGroups are those of groups that the gateway itself reads.
+	ownGroups map[*group]struct{}
+	routes    routes
+	streams   []*Stream
+	ready     queue
+	timers    timers
+	alarm     *time.Timer
+	alarmAt   int64 // what alarm is set to; 0 = not set
+	checked   uint64
+	drain     *draining
+	standBy   *Drain // nil = it does not
+	scratch   ring.Batch
 
 	segments segments
 	pinned   int // bytes of blocks that stalled clients are in the middle of, at the last sweep
@@ -65,7 +67,10 @@ type loop struct {
 	excluded []string // Compression.ExcludeChannels, as exclude has them
 	exclude  []wire.Pattern
 
-	n counters
+	n      *counters // of clients
+	hidden *counters // of the gateway's own streams
+	writes int       // of both
+	busy   int64     // nanoseconds
 }
 
 const (
@@ -106,12 +111,11 @@ func newLoop(f *Fanout, index int) *loop {
 		f: f, index: index, wake: make(chan struct{}, 1),
 		rand:   rand.New(rand.NewPCG(f.opts.Rand.Uint64(), f.opts.Rand.Uint64())),
 		tuning: f.tuning.Load(), flags: f.flags.Load(), seen: f.opts.Ring.Head(),
-		groups: map[groupKey]*group{}, ready: queue{lanes: map[string]*lane{}}, encoder: &deflate.Encoder{}, routes: newRoutes(), alarm: time.NewTimer(time.Hour),
+		groups: map[groupKey]*group{}, ownGroups: map[*group]struct{}{}, ready: queue{lanes: map[string]*lane{}}, encoder: &deflate.Encoder{}, routes: newRoutes(), alarm: time.NewTimer(time.Hour),
 	}
 	l.checked = l.seen
 	l.segments.budget, l.segments.sum = segmentsBytes/f.opts.Loops, &f.segments
-	l.n.latency = make([]uint64, f.opts.Buckets)
-	l.n.ended, l.n.resets, l.n.gaps = map[string]uint64{}, map[string]uint64{}, map[string]uint64{}
+	l.n, l.hidden = newCounters(f.opts.Buckets), newCounters(f.opts.Buckets)
 	l.alarm.Stop()
 	l.tuneCompression()
 	return l
@@ -172,7 +176,7 @@ func (l *loop) run(budget int) {
 	for {
 		began := l.f.now()
 		more := l.step()
-		l.n.busy += l.f.now() - began
+		l.busy += l.f.now() - began
 		l.setAlarm()
 		if more {
 			l.hold.Store(idle)
@@ -211,16 +215,16 @@ func (l *loop) step() (more bool) {
 
 // work does about one turn of writes, less when the budget is used up.
 func (l *loop) work() {
-	for written := l.n.writes; !l.ready.empty() && l.left != 0 && l.n.writes-written < turn; {
+	for written := l.writes; !l.ready.empty() && l.left != 0 && l.writes-written < turn; {
 		w, of := l.ready.take()
-		before := l.n.writes
+		before := l.writes
 		if w.stream != nil {
 			w.stream.queued = false
 			l.advance(w.stream)
 		} else {
 			l.pass(w.group)
 		}
-		l.ready.spend(of, l.n.writes-before)
+		l.ready.spend(of, l.writes-before)
 	}
 }
 

@@ -56,7 +56,7 @@ func (l *loop) held(s *Stream) bool {
 		return false
 	}
 	if s.pace.until == 0 {
-		l.n.held++
+		s.group.n.held++
 	}
 	s.pace.until = l.now + wait
 	l.timers.sooner(&s.timer, s.pace.until)

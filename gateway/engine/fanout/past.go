@@ -118,7 +118,7 @@ func subSet(names []string) *wire.SubSet {
 func (l *loop) proveAgain(s *Stream, giveUp bool) {
 	resets := s.past.prove(l.f.opts.Ring, l.f.opts.Epoch, s.group.subs, s.cursor, s.group.position(l.seen), giveUp)
 	s.out = appendResets(s.out, resets)
-	l.n.reset(resets)
+	s.group.n.reset(resets)
 }
 
 // prove is the rule of proveAgain: what is lost of all, for a reader at a
@@ -185,7 +185,7 @@ func (l *loop) loseSide(s *Stream, log *ring.Ring) {
 	s.out = appendResets(s.out, resets)
 	s.past.skips = append(s.past.skips, skips...)
 	s.past.subs, s.past.bound = nil, 0
-	l.n.reset(resets)
+	s.group.n.reset(resets)
 }
 
 func (p *past) loseSide(log *ring.Ring, epoch string, resumeAt uint64) (resets []wire.Reset, skips []skip) {

@@ -138,7 +138,7 @@ func (l *loop) patch(s *Stream, p *Patch) (*Patched, error) {
 	l.regroup(s, subs)
 	s.revision++
 	s.past = s.past.after(subs, plan)
-	l.n.reset(plan.resets)
+	s.group.n.reset(plan.resets)
 	flags, _ := l.flags.Of(s.id) // what ends a stream is told by tellFlags
 	s.out = wire.AppendControl(s.out, wire.ControlOpen, wire.Cursor{}, l.open(s, plan.resume, nil, flags))
 	s.out = appendResets(s.out, plan.resets)
@@ -233,7 +233,7 @@ func (p *past) after(subs *wire.SubSet, next *plan) *past {
 func (l *loop) regroup(s *Stream, subs *wire.SubSet) {
 	if s.slow {
 		s.slow = false
-		l.n.slow--
+		s.group.n.slow--
 	}
 	s.behindSince = 0
 	key := s.group.key
@@ -252,6 +252,5 @@ func (f *Fanout) move(key groupKey, l *loop) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.counts(key)[l.index]++
-	f.load[l.index]++
-	f.active++
+	f.count(&key, l.index, 1)
 }

@@ -47,7 +47,7 @@ func (l *loop) unpin(budget int) {
 		if left[block]--; left[block] == 0 {
 			l.pinned -= cap(s.rest)
 		}
-		l.n.disconnected++
+		s.group.n.disconnected++
 		l.close(s, wire.EndSlow)
 	}
 }

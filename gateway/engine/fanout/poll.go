@@ -229,27 +229,29 @@ func (w *waiter) quit() {
 
 // wait begins a wait, unless an event came since the poll looked.
 func (l *loop) wait(w *waiter) {
-	l.n.polls++
+	key := w.key()
+	l.counters(&key).polls++
 	var batch ring.Batch
 	_, err := l.f.opts.Ring.Replay(w.subs, w.after, l.seen, 1, &batch)
 	if err != nil || len(batch.Elements) > 0 || l.drain != nil {
 		close(w.woken)
 		return
 	}
-	w.group = l.group(w.key(), w.subs)
+	w.group = l.group(key, w.subs)
 	w.index = len(w.group.waiters)
 	w.group.waiters = append(w.group.waiters, w)
-	l.n.subscriptions += w.subs.Len()
+	w.group.n.subscriptions += w.subs.Len()
 }
 
 // unwait undoes wait.
 func (l *loop) unwait(w *waiter) {
-	l.n.polls--
+	key := w.key()
+	l.counters(&key).polls--
 	g := w.group
 	if g == nil {
 		return
 	}
-	l.n.subscriptions -= w.subs.Len()
+	g.n.subscriptions -= w.subs.Len()
 	if w.index >= 0 {
 		g.waiters = remove(g.waiters, w.index)
 		if w.index < len(g.waiters) {

@@ -49,14 +49,20 @@ func (c *segments) find(g *group, cursor uint64, now int64) *block {
 	// those after leave out what this one has.
 	i, _ := slices.BinarySearchFunc(g.segments, cursor+1, (*segment).compare)
 	if i == len(g.segments) || !g.segments[i].block.fits(cursor) || !g.segments[i].block.reaches(cursor, g.last) {
-		c.misses++
+		c.count(g, &c.misses)
 		return nil
 	}
 	s := g.segments[i]
 	s.used = now
 	c.order.MoveToFront(s.place)
-	c.hits++
+	c.count(g, &c.hits)
 	return s.block
+}
+
+func (c *segments) count(g *group, n *uint64) {
+	if !g.key.own() {
+		*n++
+	}
 }
 
 // reaches tells whether b, given to a stream at a cursor, brings it far enough on

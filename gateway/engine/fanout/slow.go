@@ -72,7 +72,7 @@ func (l *loop) missed(s *Stream) {
 		s.behindSince = l.behind(s)
 		l.timers.sooner(&s.timer, s.behindSince+int64(l.tuning.Queue.MaxLag)/2)
 	}
-	l.n.lagging(l.lag(s).events)
+	s.group.n.lagging(l.lag(s).events)
 	l.judge(s)
 }
 
@@ -87,8 +87,8 @@ func (l *loop) judge(s *Stream) {
 	}
 	if !s.slow {
 		s.slow = true
-		l.n.slow++
-		l.n.slowDetected++
+		s.group.n.slow++
+		s.group.n.slowDetected++
 	}
 	if share >= 1 {
 		l.apply(s, behind)
@@ -131,7 +131,7 @@ func policyName(policy string) string {
 func (l *loop) apply(s *Stream, behind lag) {
 	switch l.policy(s) {
 	case PolicyDisconnect:
-		l.n.disconnected++
+		s.group.n.disconnected++
 		retry := l.retry()
 		l.finish(s, &wire.End{Reason: wire.EndSlow, Status: 429, RetryMs: &retry}, wire.EndSlow)
 	case PolicyConflate:
@@ -169,7 +169,7 @@ func (l *loop) skip(s *Stream, reason string, behind lag) {
 		s.gap.lost[loss.Channel] = nil
 		dropped = behind.events
 	}
-	l.n.dropped += dropped
+	g.n.dropped += dropped
 	s.gap.upto = upto
 	s.cursor = upto
 	s.eventsAt, s.bytesAt = g.events-uint64(s.flight.events), minus(g.bytes, uint64(s.flight.bytes))
@@ -211,9 +211,9 @@ func (l *loop) gapBlock(s *Stream) *block {
 			}
 		}
 		b.events = len(batch.Elements)
-		l.n.conflated += uint64(b.events)
+		g.n.conflated += uint64(b.events)
 	}
-	b.bytes = l.appendGap(b.bytes, p)
+	b.bytes = l.appendGap(g, b.bytes, p)
 	return b
 }
 
@@ -229,7 +229,7 @@ func (p *gap) unsure(channel string) bool {
 }
 
 // appendGap appends sg.gap, or a checkpoint when nothing is lost after all.
-func (l *loop) appendGap(dst []byte, p *gap) []byte {
+func (l *loop) appendGap(g *group, dst []byte, p *gap) []byte {
 	after, upto := l.f.at(p.after), l.f.at(p.upto)
 	notice := wire.Gap{Reason: p.reason, After: after.String(), Upto: upto.String(), Channels: []wire.GapChannel{}}
 	for _, name := range slices.Sorted(maps.Keys(p.lost)) {
@@ -242,14 +242,14 @@ func (l *loop) appendGap(dst []byte, p *gap) []byte {
 			continue
 		}
 		if n != nil {
-			l.n.gapEvents += *n
+			g.n.gapEvents += *n
 		}
 		notice.Channels = append(notice.Channels, wire.GapChannel{Channel: wire.Unqualified(name), Lost: n})
 	}
 	if len(notice.Channels) == 0 {
 		return wire.AppendCheckpoint(dst, upto)
 	}
-	l.n.gaps[p.reason]++
+	g.n.gaps[p.reason]++
 	return wire.AppendControl(dst, wire.ControlGap, upto, &notice)
 }
 
@@ -279,8 +279,8 @@ func (l *loop) evicted(s *Stream, giveUp bool) {
 		left += c.Events
 	}
 	before := minus(g.events, s.eventsAt)
-	l.n.dropped += minus(before, left)
+	g.n.dropped += minus(before, left)
 	s.eventsAt += minus(before, left)
 	s.cursor = p.upto
-	s.out = l.appendGap(s.out, p)
+	s.out = l.appendGap(g, s.out, p)
 }

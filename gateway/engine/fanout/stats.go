@@ -154,11 +154,10 @@ type ByteStats struct {
 // inside the loop as well.
 type counters struct {
 	writes        int
-	busy          int64 // nanoseconds
-	slow          int   // state
-	subscriptions int   // state
-	polls         int   // state
-	gzips         int   // state: streams that get gzip
+	slow          int // state
+	subscriptions int // state
+	polls         int // state
+	gzips         int // state: streams that get gzip
 
 	opens, closes, lost        uint64
 	ended                      map[string]uint64
@@ -177,6 +176,19 @@ type counters struct {
 	gzipWrites, merged         uint64
 	lags                       [sizeBuckets]uint64
 	lagsSum                    uint64
+	compressed                 uint64
+}
+
+func newCounters(buckets int) *counters {
+	return &counters{latency: make([]uint64, buckets), ended: map[string]uint64{}, resets: map[string]uint64{}, gaps: map[string]uint64{}}
+}
+
+// counters gives those that a group's streams are counted in.
+func (l *loop) counters(key *groupKey) *counters {
+	if key.own() {
+		return l.hidden
+	}
+	return l.n
 }
 
 func (n *counters) opened(p *plan) {
@@ -254,11 +266,11 @@ func (f *Fanout) Stats() Stats {
 	for _, l := range f.loops {
 		l.call(func() {
 			l.n.addTo(&sum)
-			sum.Bytes.Compressed += l.encoder.Made()
 			l.states(&sum, patterns)
-			shares += l.shares(&sum.Slow)
-			live += len(l.streams)
-			sum.Busy = append(sum.Busy, time.Duration(l.n.busy))
+			share, streams := l.shares(&sum.Slow)
+			shares += share
+			live += streams
+			sum.Busy = append(sum.Busy, time.Duration(l.busy))
 		})
 	}
 	if live > 0 {
@@ -322,6 +334,7 @@ func (n *counters) addTo(sum *Stats) {
 	sum.Bytes.Blocks += n.blocks
 	sum.Bytes.Writes += uint64(n.writes)
 	sum.Bytes.GzipWrites += n.gzipWrites
+	sum.Bytes.Compressed += n.compressed
 }
 
 func (b *BatchStats) add(o *BatchStats) {
@@ -339,12 +352,12 @@ func (b *BatchStats) add(o *BatchStats) {
 
 // states adds what the loop has now.
 func (l *loop) states(sum *Stats, patterns map[string]struct{}) {
-	sum.Subscriptions.Groups += len(l.groups)
+	sum.Subscriptions.Groups += len(l.groups) - len(l.ownGroups)
 	sum.Segments.Bytes += l.segments.bytes
 	sum.Slow.PinnedBytes += l.pinned
 	sum.Segments.Hits += l.segments.hits
 	sum.Segments.Misses += l.segments.misses
-	sum.Subscriptions.Channels += len(l.routes.exact)
+	sum.Subscriptions.Channels += len(l.routes.exact) - l.ownChannels()
 	for _, g := range l.routes.patterns {
 		for _, p := range g.subs.Patterns() {
 			patterns[p.String()] = struct{}{}
@@ -352,19 +365,33 @@ func (l *loop) states(sum *Stats, patterns map[string]struct{}) {
 	}
 }
 
-// shares adds up how near streams are to the limits of Queue, 0..1 each, and
-// notes the worst.
-func (l *loop) shares(worst *SlowStats) float64 {
+// ownChannels counts those that only the gateway itself reads.
+func (l *loop) ownChannels() int {
+	names := map[string]struct{}{}
+	for g := range l.ownGroups {
+		for _, name := range g.subs.Exact() {
+			names[name] = struct{}{}
+		}
+	}
+	return len(names)
+}
+
+// shares adds up how near clients' streams are to the limits of Queue, 0..1
+// each, and notes the worst.
+func (l *loop) shares(worst *SlowStats) (sum float64, streams int) {
 	l.now = l.f.now()
-	sum := 0.0
 	for _, s := range l.streams {
+		if s.group.key.own() {
+			continue
+		}
+		streams++
 		behind := l.lag(s)
 		sum += min(behind.share(&l.tuning.Queue), 1)
 		worst.QueueBytes += behind.bytes
 		worst.MaxLagEvents = max(worst.MaxLagEvents, behind.events)
 		worst.MaxLagMs = max(worst.MaxLagMs, behind.age.Milliseconds())
 	}
-	return sum
+	return sum, streams
 }
 
 // Readers counts the streams and waiting polls that get a channel's events, in

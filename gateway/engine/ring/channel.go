@@ -17,6 +17,7 @@ type channel struct {
 	last    atomic.Uint64 // newest event; 0 = none
 	evicted atomic.Uint64 // newest event that is gone, or a bound above it
 	used    time.Duration // arrival of the newest event; guarded by Ring.mu
+	own     bool          // of the gateway itself
 }
 
 const pageSize = 256
@@ -32,6 +33,7 @@ type table struct {
 
 	mu     sync.RWMutex // guards what follows against readers
 	byName map[string]*channel
+	own    int              // of byName, channels of the gateway itself
 	roots  map[string]*node // by tenant
 }
 
@@ -47,7 +49,7 @@ func (t *table) writable(name string, f *floors) *channel {
 	if ch := t.byName[name]; ch != nil {
 		return ch
 	}
-	ch := &channel{name: strings.Clone(name), id: t.nextID}
+	ch := &channel{name: strings.Clone(name), id: t.nextID, own: wire.Own(name)}
 	ch.evicted.Store(f.ofName(name))
 	t.nextID++
 	pages := *t.pages.Load()
@@ -61,6 +63,9 @@ func (t *table) writable(name string, f *floors) *channel {
 	pages[ch.id/pageSize][ch.id%pageSize].Store(ch)
 	t.mu.Lock()
 	t.byName[ch.name] = ch
+	if ch.own {
+		t.own++
+	}
 	t.insert(ch)
 	t.mu.Unlock()
 	return ch
@@ -81,6 +86,9 @@ func (t *table) forget(channels []*channel) {
 	t.mu.Lock()
 	for _, ch := range channels {
 		delete(t.byName, ch.name)
+		if ch.own {
+			t.own--
+		}
 		t.remove(ch.name)
 	}
 	t.mu.Unlock()

@@ -50,6 +50,7 @@ type chunk struct {
 
 	// The writer's own, guarded by Ring.mu.
 	used           int           // bytes of slab
+	own            int           // events of the gateway itself
 	opened, newest time.Duration // arrival of the first and the last event
 }
 

@@ -95,8 +95,10 @@ func (r *Ring) drop(n int, why cause) {
 			r.table.byID(c.entries[i].channel).evicted.Store(c.base + uint64(i))
 		}
 		r.bytes -= c.bytes()
-		r.counts.evictedEvents[why] += count
-		if why != causeAge {
+		r.own -= c.own
+		clients := count - uint64(c.own)
+		r.counts.evictedEvents[why] += clients
+		if why != causeAge && clients > 0 {
 			r.shortAt = c.newest
 		}
 	}

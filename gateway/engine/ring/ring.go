@@ -58,6 +58,7 @@ type Ring struct {
 	class   int // index of the newest chunk's class
 	spare   []byte
 	bytes   int64
+	own     int // events of the gateway itself that are held
 	counts  counts
 	shortAt time.Duration // newest arrival that had to go for lack of memory
 	sweep   int           // next page of the channel table to look at
@@ -127,6 +128,10 @@ func (r *Ring) append(rec *wire.Record, now time.Duration) {
 	c.used += element
 	c.newest = now
 	c.n.Store(n + 1)
+	if ch.own {
+		c.own++
+		r.own++
+	}
 	ch.used = now
 	ch.last.Store(rec.Seq)
 }

@@ -39,7 +39,7 @@ func ParseQualified(s string) (Pattern, error) {
 	tenant, plain, qualified := strings.Cut(s, tenantEnd)
 	if !qualified {
 		tenant, plain = "", s
-	} else if err := checkSegment(tenant); err != nil {
+	} else if err := checkSegment(tenant); err != nil && tenant != OwnTenant {
 		return Pattern{}, fmt.Errorf("tenant: %w", err)
 	}
 	p, err := ParsePattern(plain)

@@ -9,6 +9,13 @@ import (
 // channels, patterns or tenants, so that nobody can write a qualified name.
 const tenantEnd = "/"
 
+// OwnTenant is the gateway's own. No credential can be of it, since a tenant's
+// name has no $.
+const OwnTenant = "$sg"
+
+// Own tells whether a qualified name, or a list of them, is of OwnTenant.
+func Own(qualified string) bool { return strings.HasPrefix(qualified, OwnTenant+tenantEnd) }
+
 // CheckTenant tells what is wrong with a tenant's name: empty for the default
 // tenant, else a segment as in channel names. The error wraps ErrChannel.
 func CheckTenant(tenant string) error {
