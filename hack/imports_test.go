@@ -38,6 +38,7 @@ func rows() []row {
 		{"gateway/cluster", []string{"gateway/auth", "gateway/config"}, "all the gateway knows of Kubernetes: carries documents and reviews, looks into neither"},
 		{"gateway/server", []string{"gateway/..."}, "the one place that knows everybody"},
 		{"gateway/console", nil, "a page and the shape of what it shows; who fills it imports it"},
+		{"gateway/audit", []string{"gateway/noloss"}, "judges its own gateway by what the wire says, as the check from outside does"},
 		{"gateway/noloss", []string{"gateway/engine/wire"}, "judges a gateway from outside, by what the wire says"},
 		{"gateway/cmd/noloss", []string{"gateway/noloss"}, "a main wires nothing by itself"},
 		{"gateway/bench/...", []string{"gateway/bench/...", "gateway/config"}, "measures servers from outside, over their sockets; writes a configuration for one"},

@@ -16,6 +16,9 @@ const (
 	ConditionAvailable = "Available"
 	// ConditionHealthy: the pods' numbers are within bounds.
 	ConditionHealthy = "Healthy"
+	// ConditionNoLossVerified: every pod has proved within the last minute that
+	// it loses no event.
+	ConditionNoLossVerified = "NoLossVerified"
 	// ConditionPaused: a person wants the operator to observe and report only.
 	ConditionPaused = "Paused"
 	// ConditionReconciling: the operator is at work.
@@ -127,6 +130,16 @@ const (
 	ReasonInsufficientTraffic = "InsufficientTraffic"
 	// ReasonMetricsStale: no pod has answered lately.
 	ReasonMetricsStale = "MetricsStale"
+)
+
+// Reasons of NoLossVerified.
+const (
+	ReasonVerified = "Verified"
+	// ReasonLossDetected: a pod lost an event without saying so, gave it twice
+	// or out of order. A reason of Healthy, too.
+	ReasonLossDetected = "LossDetected"
+	// ReasonAuditStale: a pod has proved nothing for 60 s.
+	ReasonAuditStale = "AuditStale"
 )
 
 // Reasons of Reconciling.

@@ -123,6 +123,9 @@ func check(r *report.Report) error {
 	case len(r.Latency.Counts) > report.Buckets, len(r.Browsers.Latency.Counts) > report.Buckets:
 		return fmt.Errorf("the report holds a histogram of more than %d buckets", report.Buckets)
 	}
+	if a := r.Audit; a != nil {
+		a.Message = cut(a.Message)
+	}
 	if t := r.TLS; t != nil {
 		if t.Reason != "" && t.Reason != report.SecretNotFound && t.Reason != report.InvalidCertificate {
 			return errors.New("the report holds a trouble with TLS that nobody knows")

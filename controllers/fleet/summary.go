@@ -42,6 +42,9 @@ type Summary struct {
 	// KeysFaults are the pods that cannot have the newest keys of signed tokens.
 	KeysFaults []KeysFault
 
+	// Audits are what pods find that check themselves.
+	Audits []Audit
+
 	// BrokerDown are the pods whose log fails, so that they refuse publishes.
 	BrokerDown []string
 
@@ -50,6 +53,16 @@ type Summary struct {
 
 // KeysFault is why one pod cannot have the newest keys of signed tokens.
 type KeysFault struct{ Pod, Message string }
+
+// Audit is what one pod found lately that publishes events to itself and reads
+// them back.
+type Audit struct {
+	Pod       string
+	Broken    bool // it lost something lately
+	Stale     bool // it should have proved something lately, and has not
+	LastProof time.Time
+	Message   string // of the last loss
+}
 
 // Certificate is what one pod answers its clients with.
 type Certificate struct {
@@ -107,6 +120,9 @@ func (s *Summary) add(r *report.Report) {
 	}
 	if r.Replay.Short {
 		s.ShortReplay = append(s.ShortReplay, r.Pod)
+	}
+	if a := r.Audit; a != nil {
+		s.Audits = append(s.Audits, Audit{Pod: r.Pod, Broken: a.Broken(r.Time), Stale: a.Stale(r.Time, r.StartTime), LastProof: a.LastProof, Message: a.Message})
 	}
 	if t := r.TLS; t != nil {
 		s.Certificates = append(s.Certificates, Certificate{Pod: r.Pod, Reason: t.Reason, Message: t.Message, NotAfter: t.NotAfter})

@@ -171,7 +171,7 @@ func causesOfTheOthers() []cause {
 }
 
 func TestEachReasonOfEachConditionHasItsCause(t *testing.T) {
-	for _, c := range slices.Concat(causesOfProgrammed(), causesOfResolvedRefs(), causesOfTheOthers()) {
+	for _, c := range slices.Concat(causesOfProgrammed(), causesOfResolvedRefs(), causesOfNoLoss(), causesOfTheOthers()) {
 		t.Run(c.name, func(t *testing.T) {
 			s := serving()
 			c.change(s)
@@ -186,8 +186,8 @@ func TestEachReasonOfEachConditionHasItsCause(t *testing.T) {
 					t.Errorf("the message of %s is %q, want %q in it", kind, got.Message, c.words)
 				}
 			}
-			if len(status.Conditions) != 10 {
-				t.Errorf("%d conditions, want all ten", len(status.Conditions))
+			if len(status.Conditions) != 11 {
+				t.Errorf("%d conditions, want all eleven", len(status.Conditions))
 			}
 			if meta.IsStatusConditionTrue(status.Conditions, v1alpha1.ConditionReconciling) && meta.IsStatusConditionTrue(status.Conditions, v1alpha1.ConditionStalled) {
 				t.Error("Reconciling and Stalled are both True")

@@ -38,8 +38,12 @@ func (s *scope) conditions(status *v1alpha1.StreamGatewayStatus) {
 		programmed: s.programmed(),
 		available:  s.available(status.ActiveRevision != ""),
 		healthy:    s.healthy(),
+		noLoss:     s.noLoss(),
 		rolledBack: s.rolledBack(),
 		paused:     s.pausedVerdict(),
+	}
+	if v.noLoss.status == metav1.ConditionFalse && v.healthy.status != metav1.ConditionFalse {
+		v.healthy = v.noLoss
 	}
 	v.stalled = s.stalled(v.programmed)
 	v.reconciling = s.reconciling(&v)
@@ -61,6 +65,7 @@ func (s *scope) conditions(status *v1alpha1.StreamGatewayStatus) {
 		{v1alpha1.ConditionProgrammed, v.programmed},
 		{v1alpha1.ConditionAvailable, v.available},
 		{v1alpha1.ConditionHealthy, v.healthy},
+		{v1alpha1.ConditionNoLossVerified, v.noLoss},
 		{v1alpha1.ConditionRolledBack, v.rolledBack},
 		{v1alpha1.ConditionPaused, v.paused},
 		{v1alpha1.ConditionReconciling, v.reconciling},
@@ -82,7 +87,7 @@ func clip(message string) string {
 }
 
 type verdicts struct {
-	accepted, resolved, programmed, available, healthy, rolledBack, paused, reconciling, stalled verdict
+	accepted, resolved, programmed, available, healthy, noLoss, rolledBack, paused, reconciling, stalled verdict
 }
 
 // ready folds the others: first what is wrong, then what is not known yet.

@@ -140,6 +140,7 @@ func TestUpgradeOfTheOperatorRestartsNothing(t *testing.T) {
 	w.sample(v1alpha1.StreamGatewaySpec{})
 	old, _ := w.serve(builtInImage)
 	w.event("Normal", "RevisionPromoted", "is live")
+	w.condition(v1alpha1.ConditionNoLossVerified, metav1.ConditionTrue, v1alpha1.ReasonVerified) // a second after the start
 	w.stop()
 	before := children(w)
 	w.operate("example.com/streamgateway/gateway:2.0.0")

@@ -52,7 +52,7 @@ func (s *scope) status() v1alpha1.StreamGatewayStatus {
 	if !s.failed() {
 		after.ObservedGeneration = s.sg.Generation
 	}
-	if !s.lifecycleChanged(before, &after) && !s.metricsDue(before) {
+	if !s.lifecycleChanged(before, &after) && !s.metricsDue(before) || onlyProved(before, &after) {
 		return *before
 	}
 	return after
@@ -63,6 +63,7 @@ func (s *scope) status() v1alpha1.StreamGatewayStatus {
 func (s *scope) lifecycleChanged(before, after *v1alpha1.StreamGatewayStatus) bool {
 	b, a := before.DeepCopy(), after.DeepCopy()
 	b.Metrics, a.Metrics = nil, nil
+	sameProof(b, a)
 	healthBefore := meta.FindStatusCondition(b.Conditions, v1alpha1.ConditionHealthy)
 	healthAfter := meta.FindStatusCondition(a.Conditions, v1alpha1.ConditionHealthy)
 	if healthBefore != nil && judged(healthBefore) && judged(healthAfter) &&

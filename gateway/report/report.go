@@ -47,6 +47,7 @@ type Report struct {
 	// KeysFault is why the newest keys of signed tokens cannot be had; those
 	// known before, if any, stay in use.
 	KeysFault string `json:"keysFault,omitempty"`
+	Audit     *Audit `json:"audit,omitempty"` // absent: the pod does not audit itself
 	// Latency is event in this pod's log → last byte handed to the socket, on
 	// one clock, since the pod's start.
 	Latency Histogram `json:"latency"`
@@ -62,6 +63,46 @@ type TLS struct {
 	Message string `json:"message,omitempty"`
 	// NotAfter is when the certificate in use expires; zero = there is none.
 	NotAfter time.Time `json:"notAfter,omitzero"`
+}
+
+// Audit is what a pod found that publishes events to itself all the time and
+// reads them back as a client would.
+type Audit struct {
+	Checked uint64 `json:"checked"` // events read back, each in its place
+	// Lost counts events that were lost without a word, came twice or out of
+	// order.
+	Lost      uint64    `json:"lost"`
+	LastProof time.Time `json:"lastProof,omitzero"` // when an event was read back last
+	LastLoss  time.Time `json:"lastLoss,omitzero"`
+	Message   string    `json:"message,omitempty"` // of the last loss
+}
+
+const (
+	// proofLasts is for how long an event that was read back proves anything.
+	proofLasts = time.Minute
+	// lossLasts is for how long a loss is held against a pod.
+	lossLasts = 10 * time.Minute
+)
+
+// Verified tells whether the pod has proved lately that it loses nothing. now
+// is of the pod's own clock.
+func (a *Audit) Verified(now time.Time) bool {
+	return !a.LastProof.IsZero() && now.Sub(a.LastProof) < proofLasts && !a.Broken(now)
+}
+
+// Stale tells whether a pod that runs since start should have proved something
+// lately and has not.
+func (a *Audit) Stale(now, start time.Time) bool {
+	since := a.LastProof
+	if since.IsZero() {
+		since = start
+	}
+	return now.Sub(since) >= proofLasts
+}
+
+// Broken tells whether the pod has lost something lately.
+func (a *Audit) Broken(now time.Time) bool {
+	return !a.LastLoss.IsZero() && now.Sub(a.LastLoss) < lossLasts
 }
 
 // What is wrong with a Secret.

@@ -110,6 +110,7 @@ func (s *Server) report() report.Report {
 		Browsers:       s.browserReport(),
 		TLS:            s.certificate.report(),
 		KeysFault:      cmp.Or(s.subscriber.KeysFault(), s.publisher.KeysFault()),
+		Audit:          s.auditReport(),
 		Latency:        latencyOf(stats),
 	}
 }

@@ -140,6 +140,7 @@ func (s *Server) makeRooms(hot config.Hot, api *cluster.Cluster) {
 	s.sessions = transport.NewSessions(s.engine, s.subscriber)
 	s.beacon = transport.NewBeacon(s.takeBeacon)
 	s.sse = transport.NewStreams(s.engine, s.subscriber, s.streams, s.gate, s.sockets, s.options.Pod, transport.Connections(hot.Connections))
+	s.own = s.makeAuditor(transport.Connections(hot.Connections))
 }
 
 // makeSource decides where hot documents come from.
@@ -172,6 +173,9 @@ func (s *Server) take(d config.Document, r config.Revision, standBy bool) {
 	s.guard.breaker.Tune(breaker.Settings(hot.CircuitBreaker))
 	s.publish.Tune(hot.Limits.MaxEventBytes, transport.PublishLimits(hot.Limits.Publish))
 	s.sse.Tune(transport.Connections(hot.Connections))
+	if s.own != nil {
+		s.own.streams.Tune(transport.Connections(hot.Connections))
+	}
 	s.doors.Tune(doorsOf(hot.Listener))
 	s.certificate.tune(hot.Listener.TLS.MinVersion)
 	s.tuneLog(hot.Observability)

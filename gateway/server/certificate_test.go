@@ -57,7 +57,7 @@ type secured struct {
 
 // withSecret launches a gateway whose cold document names a Secret that is not
 // there yet, with this hot document.
-func withSecret(t *testing.T, hot func(*config.Hot)) *secured {
+func withSecret(t *testing.T, hot func(*config.Hot), change ...func(*Options)) *secured {
 	t.Helper()
 	folder := t.TempDir()
 	g := &secured{folder: t.TempDir(), root: x509.NewCertPool()}
@@ -77,6 +77,9 @@ func withSecret(t *testing.T, hot func(*config.Hot)) *secured {
 	_ = nobody.Close()
 	g.gateway = launch(t, func(o *Options) {
 		o.Dev, o.Config, o.TLSPath, o.Listen = false, folder, g.folder, address
+		for _, f := range change {
+			f(o)
+		}
 	}, func(s *Server) { s.certificate.poll = quickPoll })
 	g.base, g.configs = "https://"+address+"/v2/realtime", folder
 	return g

@@ -18,6 +18,9 @@ import (
 func (s *Server) drain() error {
 	d := s.cold.Drain
 	s.draining.Store(true)
+	if s.own != nil {
+		s.own.quit()
+	}
 	spread, known := s.standby.end()
 	if known {
 		d.PreStopDelay = 0 // the endpoints have known for a while

@@ -138,6 +138,27 @@ func (s *Server) fillHealth(m *transport.Metrics, stats engine.Stats, pages brow
 	if slugs := pages.reasons(); len(slugs) > 0 {
 		m.Health.Status, m.Health.Reasons = "degraded", append(m.Health.Reasons, slugs...)
 	}
+	s.fillAudit(m)
+}
+
+// fillAudit tells what the auditor found.
+func (s *Server) fillAudit(m *transport.Metrics) {
+	a := s.auditReport()
+	if a == nil {
+		return
+	}
+	now := time.Now()
+	n := &m.Health.NoLoss
+	n.Verified, n.Checked, n.Lost = a.Verified(now), a.Checked, a.Lost
+	if !a.LastProof.IsZero() {
+		n.LastAudit = a.LastProof.UnixMilli()
+	}
+	switch {
+	case a.Broken(now):
+		m.Health.Status, m.Health.Reasons = "failing", append(m.Health.Reasons, "audit-failed")
+	case a.Stale(now, s.start):
+		m.Health.Status, m.Health.Reasons = "degraded", append(m.Health.Reasons, "audit-stale")
+	}
 }
 
 func ms(h report.Histogram, q float64) float64 { return round(h.Quantile(q)*1000, 3) }

@@ -5,6 +5,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/streamgateway/streamgateway/gateway/audit"
 	"github.com/streamgateway/streamgateway/gateway/auth"
 	"github.com/streamgateway/streamgateway/gateway/breaker"
 	"github.com/streamgateway/streamgateway/gateway/engine"
@@ -28,6 +29,7 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 	w.auth(c.s.publisher.Counts().Plus(c.s.subscriber.Counts()))
 	w.browsers(c.s)
 	w.circuit(c.s.guard.breaker.Stats())
+	w.audit(c.s.audited())
 	w.memory(c.s.memory)
 	w.loops(c.s.sampleOf(stats), c.s.history.oldest())
 	w.others(c.s)
@@ -147,6 +149,16 @@ func (w writer) auth(counts auth.Counts) {
 		w.counter(name, help, r.Denied, "method", method, "result", "denied")
 		w.counter(name, help, r.Unavailable, "method", method, "result", "unavailable")
 	}
+}
+
+func (w writer) audit(found audit.State) {
+	w.counter("sg_audit_checked_total", "Events that the gateway published to itself and read back.", found.Checked)
+	w.counter("sg_audit_lost_total", "Of those, events that were lost without a word, came twice or out of order.", found.Lost)
+	last := 0.0
+	if !found.LastProof.IsZero() {
+		last = float64(found.LastProof.UnixMilli()) / 1000
+	}
+	w.gauge("sg_audit_last_success_timestamp_seconds", "When an event was read back last; 0 = never.", last)
 }
 
 func (w writer) browsers(s *Server) {

@@ -48,9 +48,12 @@ type Options struct {
 	// port for clients speaks without TLS.
 	TLSCert, TLSKey string
 	// TLSPath is where the Secret that the cold document names is mounted.
-	TLSPath   string
-	Pod       string // name of this pod, or of the machine
-	Namespace string // of this pod; only with Cluster
+	TLSPath string
+	// AuditEvery is how often the gateway publishes an event to itself, to find
+	// out whether it loses any; 0 = never.
+	AuditEvery time.Duration
+	Pod        string // name of this pod, or of the machine
+	Namespace  string // of this pod; only with Cluster
 	// GenericTransport leaves every stream to net/http, as it is anyway for
 	// HTTP/2 and where sockets cannot be taken over.
 	GenericTransport bool
@@ -90,6 +93,7 @@ type Server struct {
 	doors       *transport.Doors
 	config      *reloader
 	certificate *certificate // nil = no TLS
+	own         *ownClient   // nil = the gateway does not audit itself
 	source      source
 	flags       atomic.Pointer[flagSet]
 
@@ -239,6 +243,9 @@ func (s *Server) serveClients(ctx context.Context) error {
 	}
 	s.log.Info("gateway serves", "version", s.options.Version, "listen", l.Addr().String(),
 		"admin", s.admin.Addr().String(), "console", s.console(), "epoch", s.info.Epoch)
+	if s.own != nil {
+		s.background.Go(func() { s.own.run(ctx, l) })
+	}
 	var err error
 	if s.certificate != nil {
 		err = s.mainHTTP.ServeTLS(l, "", "")
@@ -251,7 +258,7 @@ func (s *Server) serveClients(ctx context.Context) error {
 // clientsHTTP is the server of the port for clients, with all its defences.
 func (s *Server) clientsHTTP(quiet *log.Logger) *http.Server {
 	return &http.Server{
-		Handler: s.routes().Handler(), ErrorLog: quiet,
+		Handler: s.door(s.routes().Handler()), ErrorLog: quiet,
 		ReadHeaderTimeout: headerTimeout, WriteTimeout: transport.AnswerTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeaderBytes,
 		Protocols: protocols(s.certificate != nil), ConnContext: netio.ShortQueue,
 	}

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net/netip"
 	"os"
+	"time"
 
 	"github.com/spf13/pflag"
 
@@ -42,6 +43,7 @@ type flags struct {
 	server.Options
 	level          slog.Level
 	levelByHand    bool
+	audit          bool
 	check, version bool
 	transport      string
 }
@@ -63,6 +65,7 @@ func parse(args []string) (flags, error) {
 	set.StringVar(&f.TemplateHash, "template-hash", "", "which cold document to read: cold.`hash`.json")
 	set.StringVar(&f.transport, "transport", transportAuto, "`way` to serve streams: auto takes plain HTTP/1.1 connections over on Linux, generic leaves all to net/http")
 	set.TextVar(&f.level, "log-level", slog.LevelInfo, "`level`: debug, info, warn or error; overrules observability.logLevel")
+	set.BoolVar(&f.audit, "audit", true, "publish an event to itself every second, read it back and tell of losses")
 	set.BoolVar(&f.check, "check", false, "check --config strictly and exit: 0 = valid")
 	set.BoolVar(&f.version, "version", false, "print the version and exit")
 	if err := set.Parse(args); err != nil {
@@ -90,6 +93,9 @@ func (f *flags) complete() error {
 		return errors.New("--local must be an address such as 127.0.0.1:6060: the console shows channels and asks for no password")
 	case f.check && f.Config == "":
 		return errors.New("--check needs --config")
+	}
+	if f.audit {
+		f.AuditEvery = time.Second
 	}
 	f.GenericTransport = f.transport == transportGeneric
 	if f.Dev && f.Listen == "" {
