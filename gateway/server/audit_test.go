@@ -207,6 +207,7 @@ func (f *refusing) Append(ctx context.Context, events []wire.Event, o broker.App
 
 func TestTheDoorOfTheAuditorIsShutToOthers(t *testing.T) {
 	g := start(t, func(o *Options) { o.AuditEvery = quickAudit })
+	g.audits(1)
 	ask := func(remote, authorization string) int {
 		t.Helper()
 		r, err := http.NewRequestWithContext(context.WithValue(t.Context(), http.LocalAddrContextKey, g.own.address.Load()), http.MethodGet, "/v2/realtime/metrics", http.NoBody)
