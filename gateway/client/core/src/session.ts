@@ -7,6 +7,8 @@ import type { Frame } from "./parse";
 import { openStream, type Stream } from "./stream";
 import type { Cursor, RealtimeEvent } from "./types";
 
+const RENEW_MS = 5000; // at least between two renewals
+
 const isElement = (e: any): e is RealtimeEvent => typeof e?.seq === "number" && typeof e.channel === "string";
 
 export class Session {
@@ -18,6 +20,7 @@ export class Session {
   #at: Cursor | null; // all up to it came on this stream, or was behind it when it opened
   #live = false;
   #syncing = false;
+  #renewedAt = 0;
   readonly #connection: Connection;
   readonly #askedAt: number;
 
@@ -51,10 +54,13 @@ export class Session {
     });
   }
 
-  /** Renews the right to read, before it ends. */
+  /** Renews the right to read, before it ends; tokens that are too short for the gateway's notice do not make that a loop. */
   async #renew(how: string): Promise<void> {
     const { gateway } = this.#connection;
-    if (!gateway.renew()) return;
+    const waitMs = this.#renewedAt + RENEW_MS - gateway.env.now();
+    if (waitMs > 0) await new Promise<void>((done) => gateway.env.after(waitMs, done));
+    this.#renewedAt = gateway.env.now();
+    if (this.#connection.current !== this || !gateway.renew()) return;
     if (how !== "session") return this.#connection.move();
     try {
       await gateway.json("PATCH", `sessions/${this.sid}`, { body: JSON.stringify({ token: await gateway.token() }), headers: { "Content-Type": "application/json" } });
