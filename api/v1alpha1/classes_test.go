@@ -17,7 +17,11 @@ import (
 // podTemplate are the restart fields that shape the pod and are of no
 // interest to the program in it, so config.Cold does not hold them.
 func podTemplate() []string {
-	return []string{"gateway.image", "gateway.imagePullPolicy", "gateway.imagePullSecrets", "gateway.resources"}
+	return []string{
+		"gateway.image", "gateway.imagePullPolicy", "gateway.imagePullSecrets", "gateway.resources",
+		"gateway.template.labels", "gateway.template.annotations", "gateway.template.nodeSelector", "gateway.template.tolerations",
+		"gateway.template.affinity", "gateway.template.topologySpreadConstraints", "gateway.template.priorityClassName", "gateway.template.env",
+	}
 }
 
 // TestClassIsWhereAFieldIsDeclared holds the class in a field's marker against

@@ -52,6 +52,10 @@ type Gateway struct {
 	// +optional
 	Resources *corev1.ResourceRequirements `json:"resources,omitempty"`
 
+	// template is what is added to the pods. Absent: nothing.
+	// +optional
+	Template *PodTemplate `json:"template,omitempty"` //nolint:kubeapilinter // a pointer tells absent from empty, which is refused
+
 	// disruptionBudget Enabled (default) keeps a PodDisruptionBudget while
 	// there is more than one pod: one pod at a time may be evicted (25 % above
 	// 4 replicas). Disabled: none. Effect: at once.

@@ -100,9 +100,11 @@ func podTemplate(sg *v1alpha1.StreamGateway, p *Plan) *corev1ac.PodTemplateSpecA
 	for _, s := range sg.Spec.Gateway.ImagePullSecrets {
 		spec.WithImagePullSecrets(corev1ac.LocalObjectReference().WithName(s.Name))
 	}
-	return corev1ac.PodTemplateSpec().
+	pods := corev1ac.PodTemplateSpec().
 		WithLabels(templateLabels(sg.Name, p.TemplateHash)).
 		WithSpec(spec)
+	extend(pods, sg, p)
+	return pods
 }
 
 func container(sg *v1alpha1.StreamGateway, p *Plan) *corev1ac.ContainerApplyConfiguration {

@@ -87,6 +87,7 @@ func revision(spec *v1alpha1.StreamGatewaySpec, p *Plan) (string, error) {
 	g := spec.Gateway
 	return hash(revisionLength, hashVersion, changedHot, changedCold, pods{
 		Image: g.Image, ImagePullPolicy: g.ImagePullPolicy, ImagePullSecrets: g.ImagePullSecrets, Resources: g.Resources,
+		Template: g.Template,
 	})
 }
 
@@ -97,6 +98,7 @@ type pods struct {
 	ImagePullPolicy  corev1.PullPolicy            `json:"imagePullPolicy,omitempty"`
 	ImagePullSecrets []v1alpha1.SecretReference   `json:"imagePullSecrets,omitempty"`
 	Resources        *corev1.ResourceRequirements `json:"resources,omitempty"`
+	Template         *v1alpha1.PodTemplate        `json:"template,omitempty"`
 }
 
 // templateHash hashes the rendered pods and what they read at their start.

@@ -100,6 +100,11 @@ func section(sg *v1alpha1.StreamGateway, name string) reflect.Value {
 		return reflect.ValueOf(sg.Spec.Limits.Connect).Elem()
 	case "DeliveryLimits":
 		return reflect.ValueOf(sg.Spec.Limits.Delivery).Elem()
+	case "PodTemplate":
+		if sg.Spec.Gateway.Template == nil {
+			sg.Spec.Gateway.Template = &v1alpha1.PodTemplate{}
+		}
+		return reflect.ValueOf(sg.Spec.Gateway.Template).Elem()
 	case "Override":
 		if sg.Spec.Override == nil {
 			sg.Spec.Override = &v1alpha1.Override{}
@@ -159,6 +164,14 @@ func alter(t *testing.T, f reflect.Value) {
 		*v = append(*v, v1alpha1.SecretReference{Name: "added"})
 	case **corev1.ResourceRequirements:
 		*v = &corev1.ResourceRequirements{Limits: corev1.ResourceList{corev1.ResourceMemory: resource.MustParse("1234567890")}}
+	case *[]corev1.Toleration:
+		*v = append(*v, corev1.Toleration{Key: "added", Operator: corev1.TolerationOpExists})
+	case *[]corev1.TopologySpreadConstraint:
+		*v = append(*v, corev1.TopologySpreadConstraint{MaxSkew: 1, TopologyKey: "added", WhenUnsatisfiable: corev1.ScheduleAnyway})
+	case **corev1.Affinity:
+		*v = &corev1.Affinity{NodeAffinity: &corev1.NodeAffinity{}}
+	case *[]v1alpha1.EnvVar:
+		*v = append(*v, v1alpha1.EnvVar{Name: "ADDED", Value: ptr.To("yes")})
 	case *map[string]string:
 		*v = map[string]string{"added": "yes"}
 	default:

@@ -36,6 +36,8 @@ type GatewayApplyConfiguration struct {
 	// socket buffers to the same limit), and replay.maxBytes may take at most
 	// 60 % of it. claims is refused. Effect: restart.
 	Resources *v1.ResourceRequirements `json:"resources,omitempty"`
+	// template is what is added to the pods. Absent: nothing.
+	Template *PodTemplateApplyConfiguration `json:"template,omitempty"`
 	// disruptionBudget Enabled (default) keeps a PodDisruptionBudget while
 	// there is more than one pod: one pod at a time may be evicted (25 % above
 	// 4 replicas). Disabled: none. Effect: at once.
@@ -90,6 +92,14 @@ func (b *GatewayApplyConfiguration) WithReplicas(value int32) *GatewayApplyConfi
 // If called multiple times, the Resources field is set to the value of the last call.
 func (b *GatewayApplyConfiguration) WithResources(value v1.ResourceRequirements) *GatewayApplyConfiguration {
 	b.Resources = &value
+	return b
+}
+
+// WithTemplate sets the Template field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the Template field is set to the value of the last call.
+func (b *GatewayApplyConfiguration) WithTemplate(value *PodTemplateApplyConfiguration) *GatewayApplyConfiguration {
+	b.Template = value
 	return b
 }
 
