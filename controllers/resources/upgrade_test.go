@@ -39,7 +39,7 @@ func TestOperatorOfTodayRestartsNoPodOfAnEarlierOne(t *testing.T) {
 			if RevisionName(sg.Name, plan.Revision) != revision.Name {
 				t.Errorf("the same spec is revision %s now, and was %s", plan.Revision, revision.Name)
 			}
-			same(t, "the spec's Deployment", deployment, Deployment(sg, plan))
+			same(t, "the spec's Deployment", deployment, Deployment(sg, plan, *sg.Spec.Gateway.Replicas))
 
 			record, err := ReadRecord(revision.Data.Raw)
 			if err != nil {
@@ -53,7 +53,7 @@ func TestOperatorOfTodayRestartsNoPodOfAnEarlierOne(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			same(t, "the restored Deployment", deployment, Deployment(back, restored))
+			same(t, "the restored Deployment", deployment, Deployment(back, restored, *back.Spec.Gateway.Replicas))
 			if diff := cmp.Diff(plan.Hot, restored.Hot); diff != "" {
 				t.Errorf("the restored hot config (-of the spec +of the record):\n%s", diff)
 			}
