@@ -84,6 +84,9 @@ func (s *scope) nextDocument(old config.Document, oldText string) (config.Docume
 		last = max(last, c.Serial)
 	}
 	next := s.content(&old)
+	if s.unready = s.waitsForKeys(&old); s.unready {
+		next = s.unchanged(&old)
+	}
 	s.standBy(&next, &old)
 	next.Serial, next.KeySets = last, s.keySetsFor(&next, &old)
 	text, err := config.Encode(next)

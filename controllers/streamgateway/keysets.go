@@ -96,6 +96,29 @@ func (s *scope) keySetsFor(d, old *config.Document) []config.KeySet {
 	return out
 }
 
+// waitsForKeys tells whether the wanted revision is new, and refers to keys that
+// nobody has: pods that ran it would turn everybody away, so they run on as
+// before.
+func (s *scope) waitsForKeys(old *config.Document) bool {
+	if old.Serial == 0 || old.Stable.Name == s.plan.Revision || old.Candidate.Name == s.plan.Revision {
+		return false
+	}
+	for _, ref := range resources.KeySetRefs(s.plan.Hot) {
+		if s.memory.keySets.sets[ref].jwks == "" && old.Keys(ref) == "" {
+			return true
+		}
+	}
+	return false
+}
+
+// unchanged is a document of what runs so far.
+func (s *scope) unchanged(old *config.Document) config.Document {
+	if s.base == nil {
+		return *old
+	}
+	return config.Document{Stable: config.Revision{Name: s.base.plan.Revision, Hot: s.fit(s.base.plan.Hot, s.deployments)}}
+}
+
 // keySetTrouble is a ConfigMap that the wanted settings refer to in vain; nil:
 // none.
 func (s *scope) keySetTrouble() *keySet {

@@ -61,6 +61,9 @@ func (s *scope) secretTrouble() *fleet.Certificate {
 // missesRefs tells whether the wanted pods wait for something that spec refers
 // to. It heals when that appears.
 func (s *scope) missesRefs() bool {
+	if s.unready {
+		return true
+	}
 	d := s.deployment()
 	return s.secretTrouble() != nil && (d == nil || !complete(d, s.replicas()))
 }

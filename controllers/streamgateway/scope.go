@@ -38,6 +38,7 @@ type scope struct {
 	pods        []corev1.Pod        // of these, by name; those that ended left out
 	leaving     []corev1.Pod        // that end, of any Deployment that was there
 
+	unready  bool            // the wanted revision waits for what it refers to, and is in no document
 	document config.Document // as it stands in the ConfigMap; serial 0: none yet
 	service  *corev1.Service // nil: none yet
 	samples  []fleet.Sample  // of the pods that answered

@@ -96,7 +96,7 @@ func claimsOf(change map[string]any) map[string]any {
 	return all
 }
 
-func sign(t *testing.T, alg jose.SignatureAlgorithm, kid string, key any, payload []byte) string {
+func sign(t testing.TB, alg jose.SignatureAlgorithm, kid string, key any, payload []byte) string {
 	t.Helper()
 	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: alg, Key: key}, (&jose.SignerOptions{}).WithHeader("kid", kid))
 	if err != nil {

@@ -120,7 +120,9 @@ func (r *recorder) transcript() string {
 	for _, name := range names {
 		fmt.Fprintf(&b, "%s: %s\n", name, strings.Join(r.header[name], ", "))
 	}
+	r.mu.Lock()
 	b.WriteString("\n" + r.body.String())
+	r.mu.Unlock()
 	sid := regexp.MustCompile(`([0-9a-f]{8})\.[A-Za-z0-9_-]{22}`)
 	return sid.ReplaceAllString(b.String(), "$1.<22 random characters>")
 }
