@@ -66,10 +66,12 @@ type Audit struct {
 
 // Certificate is what one pod answers its clients with.
 type Certificate struct {
-	Pod      string
-	Reason   string // one of report's constants, when the newest one cannot be used; empty: it is in use
-	Message  string
-	NotAfter time.Time // of the one in use; zero: there is none
+	Pod     string
+	Reason  string // one of report's constants, when the newest one cannot be used; empty: it is in use
+	Message string
+	// NotBefore and NotAfter bound the time of the one in use; zero: there is
+	// none.
+	NotBefore, NotAfter time.Time
 }
 
 // Acks counts pods by what became of one document.
@@ -125,7 +127,7 @@ func (s *Summary) add(r *report.Report) {
 		s.Audits = append(s.Audits, Audit{Pod: r.Pod, Broken: a.Broken(r.Time), Stale: a.Stale(r.Time, r.StartTime), LastProof: a.LastProof, Message: a.Message})
 	}
 	if t := r.TLS; t != nil {
-		s.Certificates = append(s.Certificates, Certificate{Pod: r.Pod, Reason: t.Reason, Message: t.Message, NotAfter: t.NotAfter})
+		s.Certificates = append(s.Certificates, Certificate{Pod: r.Pod, Reason: t.Reason, Message: t.Message, NotBefore: t.NotBefore, NotAfter: t.NotAfter})
 	}
 	if r.KeysFault != "" {
 		s.KeysFaults = append(s.KeysFaults, KeysFault{r.Pod, r.KeysFault})

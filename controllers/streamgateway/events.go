@@ -65,6 +65,7 @@ func (r *Reconciler) announce(s *scope, before, after *v1alpha1.StreamGatewaySta
 	if c := turned(before, after, v1alpha1.ConditionResolvedRefs, metav1.ConditionFalse); c != nil {
 		r.warning(s, "RefNotResolved", actionResolve, c.Reason+": "+c.Message)
 	}
+	r.announceCertificate(s, before, after)
 	if c := turned(before, after, v1alpha1.ConditionProgrammed, metav1.ConditionFalse); c != nil {
 		switch c.Reason {
 		case v1alpha1.ReasonConfigRejected, v1alpha1.ReasonConfigNotAcked:
@@ -93,6 +94,15 @@ func (r *Reconciler) announce(s *scope, before, after *v1alpha1.StreamGatewaySta
 	}
 	r.announceDrains(s, before, after)
 	r.announceTrouble(s)
+}
+
+// announceCertificate tells that another certificate is in use on all pods.
+func (r *Reconciler) announceCertificate(s *scope, before, after *v1alpha1.StreamGatewayStatus) {
+	b := meta.FindStatusCondition(before.Conditions, v1alpha1.ConditionResolvedRefs)
+	a := meta.FindStatusCondition(after.Conditions, v1alpha1.ConditionResolvedRefs)
+	if b != nil && a.Status == metav1.ConditionTrue && a.Message != "" && a.Message != b.Message {
+		r.normal(s, nil, "CertificateInUse", actionResolve, "%s", a.Message)
+	}
 }
 
 // announceOverrides tells of flags that a person has turned off, or given back.

@@ -52,6 +52,7 @@ func (r *Reconciler) observe(ctx context.Context, s *scope) error {
 	s.samples = s.memory.window.Add(answers, s.window())
 	s.summary = fleet.Summarize(s.samples, silent, s.wanted())
 	r.announcePush(s)
+	r.announceExpiry(s)
 	return ctx.Err()
 }
 

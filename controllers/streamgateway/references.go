@@ -1,6 +1,9 @@
 package streamgateway
 
 import (
+	"fmt"
+	"time"
+
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/streamgateway/streamgateway/api/v1alpha1"
@@ -26,7 +29,41 @@ func (s *scope) resolvedRefs() verdict {
 		}
 		return unknown(v1alpha1.ReasonPending, "no pod has told yet whether it can use Secret %s", s.plan.Cold.Listener.TLS.SecretName)
 	}
+	if c := s.firstToExpire(); c != nil {
+		return yes(v1alpha1.ReasonResolvedRefs, "the certificate of Secret %s is valid until %s",
+			s.plan.Cold.Listener.TLS.SecretName, c.NotAfter.UTC().Format(time.RFC3339))
+	}
 	return yes(v1alpha1.ReasonResolvedRefs, "")
+}
+
+// firstToExpire is the certificate in use, of all wanted pods, that expires
+// first; nil: none is in use.
+func (s *scope) firstToExpire() *fleet.Certificate {
+	var first *fleet.Certificate
+	for _, c := range s.certificates() {
+		if !c.NotAfter.IsZero() && (first == nil || c.NotAfter.Before(first.NotAfter)) {
+			first = &c
+		}
+	}
+	return first
+}
+
+// expiryNotice is how long before its end a certificate should have been
+// renewed: a tenth of its time, which leaves those that are made for a day in
+// peace, and two weeks at most.
+func expiryNotice(c *fleet.Certificate) time.Duration {
+	return min(c.NotAfter.Sub(c.NotBefore)/10, 14*24*time.Hour)
+}
+
+// announceExpiry tells once of each certificate that is about to expire.
+func (r *Reconciler) announceExpiry(s *scope) {
+	c := s.firstToExpire()
+	if c == nil || c.Reason != "" || s.now.Before(c.NotAfter.Add(-expiryNotice(c))) || s.memory.expiring.Equal(c.NotAfter) {
+		return
+	}
+	s.memory.expiring = c.NotAfter
+	r.warning(s, "CertificateExpiring", actionResolve, fmt.Sprintf("the certificate of Secret %s expires at %s and has not been renewed",
+		s.plan.Cold.Listener.TLS.SecretName, c.NotAfter.UTC().Format(time.RFC3339)))
 }
 
 func (s *scope) usesTLS() bool { return s.plan.Cold.Listener.TLS.SecretName != "" }

@@ -76,7 +76,10 @@ func TestAMissingSecretIsToldAndWaitedForWhileTheOldPodsServe(t *testing.T) {
 	}
 
 	n.holds(time.Now().Add(time.Hour))
-	w.condition(v1alpha1.ConditionResolvedRefs, metav1.ConditionTrue, v1alpha1.ReasonResolvedRefs)
+	c = w.condition(v1alpha1.ConditionResolvedRefs, metav1.ConditionTrue, v1alpha1.ReasonResolvedRefs)
+	if !strings.Contains(c.Message, "the certificate of Secret prices-tls is valid until ") {
+		t.Errorf("the message is %q", c.Message)
+	}
 	w.running(n.pod, n.ip, true)
 	w.progress(fresh, 1, 1, "NewReplicaSetAvailable")
 	w.condition(v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonReady)
@@ -88,6 +91,10 @@ func TestAMissingSecretIsToldAndWaitedForWhileTheOldPodsServe(t *testing.T) {
 	if p := service.Spec.Ports[0]; p.Name != "https" || p.AppProtocol == nil || *p.AppProtocol != "https" {
 		t.Errorf("the Service's port is %+v", p)
 	}
+	n.holds(time.Now().Add(5 * time.Minute)) // of an hour
+	w.event("Warning", "CertificateExpiring", "the certificate of Secret prices-tls expires at ")
+	n.holds(time.Now().Add(time.Hour))
+	w.event("Normal", "CertificateInUse", time.Now().Add(time.Hour).UTC().Format("2006-01-02T15:"))
 	if err := os.Remove(filepath.Join(n.secret, "tls.crt")); err != nil {
 		t.Fatal(err)
 	}

@@ -81,6 +81,8 @@ type memory struct {
 	breach   string
 	breaches int
 	trouble  string // that was told of last
+	// expiring is the end of the certificate that was told of last.
+	expiring time.Time
 	retreat  retreat
 	drains   drains
 	pin      *string // the pinned revision that was told of; nil: not known

@@ -61,8 +61,10 @@ type TLS struct {
 	// stays in use; without one the port for clients is closed.
 	Reason  string `json:"reason,omitempty"`
 	Message string `json:"message,omitempty"`
-	// NotAfter is when the certificate in use expires; zero = there is none.
-	NotAfter time.Time `json:"notAfter,omitzero"`
+	// NotBefore and NotAfter bound the time of the certificate in use; zero =
+	// there is none.
+	NotBefore time.Time `json:"notBefore,omitzero"`
+	NotAfter  time.Time `json:"notAfter,omitzero"`
 }
 
 // Audit is what a pod found that publishes events to itself all the time and

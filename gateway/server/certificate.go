@@ -155,7 +155,7 @@ func (c *certificate) report() *report.TLS {
 		r.Reason, r.Message = bad.reason, bad.message
 	}
 	if p := c.pair.Load(); p != nil {
-		r.NotAfter = p.use.Leaf.NotAfter
+		r.NotBefore, r.NotAfter = p.use.Leaf.NotBefore, p.use.Leaf.NotAfter
 	}
 	return r
 }
