@@ -42,8 +42,8 @@ func (c *Cluster) faults() []fault {
 			return fmt.Sprintf(`{"gateway":{"image":%q,"imagePullPolicy":"Never"},"batching":{"maxEvents":%d}}`, c.settings["DEMO_IMAGE"], 200+run)
 		}, `{"gateway":{"image":null,"imagePullPolicy":null},"batching":{"maxEvents":100}}`},
 		{"a config that pods refuse", v1alpha1.ReasonConfigRejected, func(run int) string {
-			return fmt.Sprintf(`{"listener":{"allowedOrigins":["https://shop%d@a.test"]}}`, run) // the schema does not see the user in it
-		}, `{"listener":{"allowedOrigins":null}}`},
+			return fmt.Sprintf(`{"compression":{"excludeChannels":["r%d.b.c.d.e.f.g.h.i.j.k.l.>"]}}`, run) // 13 segments, one more than a channel has
+		}, `{"compression":{"excludeChannels":null}}`},
 		{"a limit that skips events", v1alpha1.ReasonDropRateHigh, func(run int) string {
 			return fmt.Sprintf(`{"limits":{"delivery":{"eventsPerSecond":1}},"queue":{"maxEvents":%d},"batching":{"maxEvents":2}}`, 2+run)
 		}, `{"limits":{"delivery":{"eventsPerSecond":2000}},"queue":{"maxEvents":10000},"batching":{"maxEvents":100}}`},
