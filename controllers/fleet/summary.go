@@ -151,6 +151,11 @@ type totals struct {
 	browsers                     report.Histogram
 }
 
+// leastLossSeconds is the least time that lost streams are spread over: one
+// that is lost in the first second with a new revision, or in a second that a
+// clock was set back in, is no storm.
+const leastLossSeconds = 10
+
 func (t *totals) add(s *Sample) {
 	older, newer, seconds := s.Older, &s.Newer, s.seconds()
 	delivered := grown(older.Events.Delivered, newer.Events.Delivered)
@@ -162,7 +167,7 @@ func (t *totals) add(s *Sample) {
 	t.publishFailed += grown(older.Events.PublishFailed, newer.Events.PublishFailed)
 	t.deliveredRate += delivered / seconds
 	t.publishedRate += published / seconds
-	t.lostRate += grown(older.Connections.Lost, newer.Connections.Lost) / seconds
+	t.lostRate += grown(older.Connections.Lost, newer.Connections.Lost) / max(seconds, leastLossSeconds)
 	t.latency = t.latency.Add(newer.Latency.Since(older.Latency))
 }
 
