@@ -123,7 +123,7 @@ func jwt(path string, j *v1alpha1.JWT, d *durations) config.JWT {
 	}
 	out.JWKS = config.JWKS{URI: j.JWKS.URI, RefreshInterval: d.parse(path+".jwks.refreshInterval", j.JWKS.RefreshInterval)}
 	if ref := j.JWKS.ConfigMapRef; ref != nil {
-		out.JWKS.ConfigMapRef = config.ConfigMapKey{Name: ref.Name, Key: ref.Key}
+		out.JWKS.ConfigMapRef = config.KeyRef{Name: ref.Name, Key: ref.Key}
 	}
 	return out
 }

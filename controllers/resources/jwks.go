@@ -43,11 +43,11 @@ func CheckJWKS(text string) error {
 }
 
 // KeySetRefs are the keys of ConfigMaps that settings refer to, each once.
-func KeySetRefs(all ...config.Hot) []config.ConfigMapKey {
-	var refs []config.ConfigMapKey
-	seen := map[config.ConfigMapKey]bool{{}: true}
+func KeySetRefs(all ...config.Hot) []config.KeyRef {
+	var refs []config.KeyRef
+	seen := map[config.KeyRef]bool{{}: true}
 	for _, hot := range all {
-		for _, ref := range []config.ConfigMapKey{hot.Auth.Subscribers.JWT.JWKS.ConfigMapRef, hot.Auth.Publishers.JWT.JWKS.ConfigMapRef} {
+		for _, ref := range []config.KeyRef{hot.Auth.Subscribers.JWT.JWKS.ConfigMapRef, hot.Auth.Publishers.JWT.JWKS.ConfigMapRef} {
 			if !seen[ref] {
 				seen[ref] = true
 				refs = append(refs, ref)

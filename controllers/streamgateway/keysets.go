@@ -27,7 +27,7 @@ type keySet struct {
 // keySets is what is remembered of ConfigMaps between passes.
 type keySets struct {
 	at   time.Time
-	sets map[config.ConfigMapKey]keySet
+	sets map[config.KeyRef]keySet
 }
 
 // readKeySets reads the ConfigMaps that settings refer to.
@@ -42,7 +42,7 @@ func (r *Reconciler) readKeySets(ctx context.Context, s *scope) error {
 	if known && s.now.Sub(m.at) < keySetsEvery {
 		return nil
 	}
-	sets := map[config.ConfigMapKey]keySet{}
+	sets := map[config.KeyRef]keySet{}
 	for _, ref := range refs {
 		set, err := r.readKeySet(ctx, s.sg.Namespace, ref)
 		if err != nil {
@@ -54,7 +54,7 @@ func (r *Reconciler) readKeySets(ctx context.Context, s *scope) error {
 	return nil
 }
 
-func (r *Reconciler) readKeySet(ctx context.Context, namespace string, ref config.ConfigMapKey) (keySet, error) {
+func (r *Reconciler) readKeySet(ctx context.Context, namespace string, ref config.KeyRef) (keySet, error) {
 	var m corev1.ConfigMap
 	err := client.IgnoreNotFound(r.Live.Get(ctx, client.ObjectKey{Namespace: namespace, Name: ref.Name}, &m))
 	if err != nil {

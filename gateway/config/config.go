@@ -52,12 +52,12 @@ type Document struct {
 // KeySet is what a ConfigMap holds that revisions refer to. It belongs to no
 // revision: keys change without anybody changing the spec.
 type KeySet struct {
-	ConfigMap ConfigMapKey `json:"configMap"`
-	JWKS      string       `json:"jwks"` // a JWK set; public keys
+	ConfigMap KeyRef `json:"configMap"`
+	JWKS      string `json:"jwks"` // a JWK set; public keys
 }
 
 // Keys is the key set that a revision refers to, "" when there is none.
-func (d Document) Keys(of ConfigMapKey) string {
+func (d Document) Keys(of KeyRef) string {
 	for _, set := range d.KeySets {
 		if set.ConfigMap == of {
 			return set.JWKS

@@ -172,12 +172,12 @@ type JWT struct {
 // from the document's own KeySets.
 type JWKS struct {
 	URI             string        `json:"uri,omitempty"`
-	ConfigMapRef    ConfigMapKey  `json:"configMapRef,omitzero"`
+	ConfigMapRef    KeyRef        `json:"configMapRef,omitzero"`
 	RefreshInterval time.Duration `json:"refreshInterval"` // of URI
 }
 
-// ConfigMapKey is a key of a ConfigMap.
-type ConfigMapKey struct {
+// KeyRef is a key of a ConfigMap.
+type KeyRef struct {
 	Name string `json:"name"`
 	Key  string `json:"key"`
 }

@@ -24,16 +24,16 @@ func (s *Stream) may(subs *wire.SubSet) bool {
 }
 
 // revoke ends the streams that read what they may not any more. Members of a
-// group read the same, so one look serves all that came with one credential.
+// group read the same, so one look serves those that came one after another with
+// one credential, as all anonymous ones did.
 func (l *loop) revoke() {
 	var ended []*Stream
 	for _, g := range l.groups {
-		judged := map[Grant]bool{}
+		var last *Stream // judged
+		may := true
 		for _, s := range g.members {
-			may, known := judged[s.id.Grant]
-			if !known {
-				may = s.may(g.subs)
-				judged[s.id.Grant] = may
+			if last == nil || last.id.Grant != s.id.Grant {
+				last, may = s, s.may(g.subs)
 			}
 			if !may {
 				ended = append(ended, s)
