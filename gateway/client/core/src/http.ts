@@ -107,6 +107,7 @@ export class Gateway {
       throw error instanceof RealtimeError ? error : new RealtimeError(`asking the gateway: ${error}`, 0, late ? "timeout" : "");
     } finally {
       done();
+      if (read) signal?.removeEventListener("abort", abort); // a signal may outlive thousands of polls
     }
   }
 

@@ -59,3 +59,27 @@ test("two tabs over a simulated day: a flat heap, no timer left behind, nothing 
   console.log(`heap over a simulated day of ${sent} events in two tabs: ${first} KiB after 4 h, ${last} KiB after 24 h`);
   expect(last - first).toBeLessThan(1024);
 }, 60_000);
+
+test("an hour of polls leaves no listener behind", async () => {
+  const world = new World();
+  world.gateway.flags = { sse: false };
+  const tab = world.tab({ share: false });
+  tab.client.subscribe("a", () => {});
+  await world.advance(1000);
+  let listeners = 0;
+  const { addEventListener, removeEventListener } = AbortSignal.prototype;
+  const counted = (step: number, real: any) => function (this: AbortSignal, ...args: any[]) {
+    if (args[1]?.name === "abort") listeners += step; // the client's own; those of fetch belong to signals that go with their request
+    return real.apply(this, args);
+  };
+  AbortSignal.prototype.addEventListener = counted(1, addEventListener);
+  AbortSignal.prototype.removeEventListener = counted(-1, removeEventListener);
+  try {
+    const before = world.requests.length;
+    await world.advance(3_600_000);
+    expect(world.requests.length - before).toBeGreaterThan(100);
+    expect(Math.abs(listeners)).toBeLessThanOrEqual(10); // each stream that is tried meanwhile has a signal of its own
+  } finally {
+    Object.assign(AbortSignal.prototype, { addEventListener, removeEventListener });
+  }
+});
