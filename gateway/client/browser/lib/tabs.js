@@ -1,7 +1,7 @@
 // Tabs of a real browser that run this client against a real gateway, from a
 // page of another origin.
 import { once } from "node:events";
-import { readFile } from "node:fs/promises";
+import { readFile, readdir, readlink } from "node:fs/promises";
 import http from "node:http";
 import { build } from "esbuild";
 import { publish, startGateway } from "../../../../hack/clients/lib/process.js";
@@ -132,17 +132,20 @@ export function startLoad(gateway, everyMs = 20) {
   return { stop: async () => { on = false; await done; return n; }, count: () => n };
 }
 
-/** TCP connections that the kernel counts as established on the gateway's side. */
+/** TCP connections that the kernel counts as established on the gateway's side, without those of the gateway to itself. */
 export async function tcpConnections(gateway) {
-  const port = Number(gateway.url.split(":").pop()).toString(16).toUpperCase().padStart(4, "0");
-  let count = 0;
+  const port = Number(gateway.url.split(":").pop());
+  const links = await Promise.all((await readdir(`/proc/${gateway.child.pid}/fd`)).map((fd) => readlink(`/proc/${gateway.child.pid}/fd/${fd}`).catch(() => "")));
+  const own = new Set(links.map((link) => /^socket:\[(\d+)\]$/.exec(link)?.[1]));
+  const rows = [];
   for (const file of ["/proc/net/tcp", "/proc/net/tcp6"]) {
-    for (const line of (await readFile(file, "utf8")).split("\n").slice(1)) {
-      const [, local, , state] = line.trim().split(/\s+/);
-      if (local?.endsWith(`:${port}`) && state === "01") count++;
+    for (const line of (await readFile(file, "utf8")).trim().split("\n").slice(1)) {
+      const [, local, remote, state, , , , , , inode] = line.trim().split(/\s+/);
+      rows.push({ local: parseInt(local.split(":")[1], 16), remote: parseInt(remote.split(":")[1], 16), open: state === "01", inode });
     }
   }
-  return count;
+  const itself = new Set(rows.filter((r) => r.remote === port && own.has(r.inode)).map((r) => r.local));
+  return rows.filter((r) => r.open && r.local === port && !itself.has(r.remote)).length;
 }
 
 /** Streams that the gateway counts. */
