@@ -162,6 +162,9 @@ func (r *Reconciler) announceControl(s *scope, before, after *v1alpha1.StreamGat
 		r.normal(s, nil, "Resumed", actionOverride, "the operator acts again")
 	}
 	was, is := s.memory.pin, pinned(s.sg)
+	if s.rejection != nil {
+		return // it changed nothing
+	}
 	if was == nil { // a new leader: what was acted on has been told of
 		was = new(string)
 		if before.ObservedGeneration == s.sg.Generation {
@@ -170,7 +173,7 @@ func (r *Reconciler) announceControl(s *scope, before, after *v1alpha1.StreamGat
 	}
 	s.memory.pin = &is
 	switch {
-	case s.rejection != nil || *was == is:
+	case *was == is:
 	case is != "":
 		r.normal(s, nil, "RevisionPinned", actionOverride, "revision %s runs, whatever the rest of spec says", is)
 	default:

@@ -60,7 +60,7 @@ func TestPinnedRevisionRunsUntilItIsUnpinned(t *testing.T) {
 	w.patch(`{"spec":{"override":null,"batching":{"maxEvents":100}}}`)
 	w.condition(v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonReady)
 	w.runs(second)
-	w.event("Normal", "RevisionUnpinned", "spec asks for "+second)
+	w.event("Normal", "RevisionUnpinned", "revision "+first+" is not pinned any more; spec asks for "+second)
 	if all := w.deployments(); len(all) != 1 || all[0].UID != d.UID || all[0].Generation != d.Generation {
 		t.Error("the pods' template was touched")
 	}
