@@ -52,7 +52,7 @@ func TestAnEmptySpecIsStoredWithEveryDefault(t *testing.T) {
 			"publishers":  map[string]any{"mode": "Kubernetes", "audiences": []any{"streamgateway.io"}, "cacheTTL": "10s"},
 		},
 		"drain":         map[string]any{"timeout": "30s", "preStopDelay": "5s", "reconnectSpread": "10s"},
-		"observability": map[string]any{"logLevel": "Info", "accessLog": "Disabled", "metricsAccess": "Authenticated", "presence": "Count", "adminPort": int64(9090), "statusInterval": "30s", "beaconInterval": "1m"},
+		"observability": map[string]any{"logLevel": "Info", "accessLog": "Disabled", "metricsAccess": "Authenticated", "presence": "Count", "adminPort": int64(9090), "serviceMonitor": "Disabled", "statusInterval": "30s", "beaconInterval": "1m"},
 		"compression":   map[string]any{"mode": "Auto", "level": "Fastest", "minBytes": "256"},
 		"rollout": map[string]any{"hot": "AllAtOnce", "restart": "Canary", "progressDeadline": "5m", "steps": []any{
 			map[string]any{"percent": int64(25), "hold": "30s"}, map[string]any{"percent": int64(50), "hold": "30s"}, map[string]any{"percent": int64(100), "hold": "30s"},

@@ -76,6 +76,15 @@ type Observability struct {
 	// +optional
 	AdminPort int32 `json:"adminPort,omitempty"`
 
+	// serviceMonitor Enabled makes a ServiceMonitor of this name, by which a
+	// Prometheus operator scrapes the admin port of every pod. Where its kind is
+	// not installed an event says so, and it is made once that is. Default
+	// Disabled. Effect: at once, no pod is touched.
+	// +streamgateway:class=outside
+	// +kubebuilder:default=Disabled
+	// +optional
+	ServiceMonitor Switch `json:"serviceMonitor,omitempty"`
+
 	// statusInterval is the least time between two writes of status for the
 	// sake of its numbers alone; what happens is written at once. Default 30s;
 	// 10s to 10m. Effect: at once, no pod is touched.

@@ -65,7 +65,7 @@ func withOutside(spec, from *v1alpha1.StreamGatewaySpec) *v1alpha1.StreamGateway
 	out, from := spec.DeepCopy(), from.DeepCopy()
 	out.Gateway.Replicas, out.Gateway.DisruptionBudget = from.Gateway.Replicas, from.Gateway.DisruptionBudget
 	out.Listener.Service = from.Listener.Service
-	out.Observability.StatusInterval = from.Observability.StatusInterval
+	out.Observability.StatusInterval, out.Observability.ServiceMonitor = from.Observability.StatusInterval, from.Observability.ServiceMonitor
 	out.Rollout, out.Rollback, out.Override = from.Rollout, from.Rollback, from.Override
 	return out
 }

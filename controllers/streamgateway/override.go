@@ -120,6 +120,7 @@ func (r *Reconciler) phases(s *scope) []phase {
 		{"workload", r.workload},
 		{"network", r.network},
 		{"disruption", r.disruption},
+		{"monitor", r.monitor},
 	}
 }
 

@@ -85,6 +85,7 @@ type memory struct {
 	expiring time.Time
 	retreat  retreat
 	drains   drains
+	monitor  monitored
 	pin      *string // the pinned revision that was told of; nil: not known
 	failures int     // passes in a row
 

@@ -525,6 +525,10 @@ var schemaYAML = typed.YAMLObject(`types:
       type:
         namedType: com.github.streamgateway.streamgateway.api.v1alpha1.Presence
       default: Count
+    - name: serviceMonitor
+      type:
+        namedType: com.github.streamgateway.streamgateway.api.v1alpha1.Switch
+      default: Disabled
     - name: statusInterval
       type:
         namedType: com.github.streamgateway.streamgateway.api.v1alpha1.Duration

@@ -27,6 +27,11 @@ type ObservabilityApplyConfiguration struct {
 	// is never on the Service. Default 9090; 1024 to 65535, and not
 	// listener.port. Effect: restart.
 	AdminPort *int32 `json:"adminPort,omitempty"`
+	// serviceMonitor Enabled makes a ServiceMonitor of this name, by which a
+	// Prometheus operator scrapes the admin port of every pod. Where its kind is
+	// not installed an event says so, and it is made once that is. Default
+	// Disabled. Effect: at once, no pod is touched.
+	ServiceMonitor *apiv1alpha1.Switch `json:"serviceMonitor,omitempty"`
 	// statusInterval is the least time between two writes of status for the
 	// sake of its numbers alone; what happens is written at once. Default 30s;
 	// 10s to 10m. Effect: at once, no pod is touched.
@@ -79,6 +84,14 @@ func (b *ObservabilityApplyConfiguration) WithAccessLog(value apiv1alpha1.Switch
 // If called multiple times, the AdminPort field is set to the value of the last call.
 func (b *ObservabilityApplyConfiguration) WithAdminPort(value int32) *ObservabilityApplyConfiguration {
 	b.AdminPort = &value
+	return b
+}
+
+// WithServiceMonitor sets the ServiceMonitor field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the ServiceMonitor field is set to the value of the last call.
+func (b *ObservabilityApplyConfiguration) WithServiceMonitor(value apiv1alpha1.Switch) *ObservabilityApplyConfiguration {
+	b.ServiceMonitor = &value
 	return b
 }
 
