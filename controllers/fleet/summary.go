@@ -45,6 +45,9 @@ type Summary struct {
 	// Audits are what pods find that check themselves.
 	Audits []Audit
 
+	// SharedMissing are the pods that find no secret that all replicas share.
+	SharedMissing []string
+
 	// BrokerDown are the pods whose log fails, so that they refuse publishes.
 	BrokerDown []string
 
@@ -131,6 +134,9 @@ func (s *Summary) add(r *report.Report) {
 	}
 	if r.KeysFault != "" {
 		s.KeysFaults = append(s.KeysFaults, KeysFault{r.Pod, r.KeysFault})
+	}
+	if r.SharedSecret == report.SharedMissing {
+		s.SharedMissing = append(s.SharedMissing, r.Pod)
 	}
 	if c := r.CircuitBreaker.State; c == report.CircuitOpen || c == report.CircuitHalfOpen {
 		s.BrokerDown = append(s.BrokerDown, r.Pod)

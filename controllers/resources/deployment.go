@@ -25,6 +25,8 @@ const (
 
 	tlsVolume    = "tls"
 	tlsPath      = "/etc/streamgateway-tls"
+	keysVolume   = "keys"
+	keysPath     = "/etc/streamgateway-keys"
 	configVolume = "config"
 	configPath   = "/etc/streamgateway"
 	// The gateway's image runs as this user (nonroot of the usual minimal
@@ -92,6 +94,12 @@ func podTemplate(sg *v1alpha1.StreamGateway, p *Plan) *corev1ac.PodTemplateSpecA
 		WithVolumes(corev1ac.Volume().
 			WithName(configVolume).
 			WithConfigMap(corev1ac.ConfigMapVolumeSource().WithName(ConfigName(sg.Name)).WithOptional(false)))
+	if p.sharesSecret() {
+		// Optional: a pod whose Secret was deleted starts, and says so.
+		spec.WithVolumes(corev1ac.Volume().
+			WithName(keysVolume).
+			WithSecret(corev1ac.SecretVolumeSource().WithSecretName(KeysName(sg.Name)).WithOptional(true)))
+	}
 	if secret := p.Cold.Listener.TLS.SecretName; secret != "" {
 		// Optional, so that a pod starts without it and says what is missing.
 		spec.WithVolumes(corev1ac.Volume().WithName(tlsVolume).
@@ -124,6 +132,10 @@ func container(sg *v1alpha1.StreamGateway, p *Plan) *corev1ac.ContainerApplyConf
 			WithReadOnlyRootFilesystem(true).
 			WithCapabilities(corev1ac.Capabilities().WithDrop("ALL"))).
 		WithVolumeMounts(corev1ac.VolumeMount().WithName(configVolume).WithMountPath(configPath).WithReadOnly(true))
+	if p.sharesSecret() {
+		c.WithArgs("--keys=" + keysPath).
+			WithVolumeMounts(corev1ac.VolumeMount().WithName(keysVolume).WithMountPath(keysPath).WithReadOnly(true))
+	}
 	if p.Cold.Listener.TLS.SecretName != "" {
 		c.WithArgs("--tls-path=" + tlsPath).
 			WithVolumeMounts(corev1ac.VolumeMount().WithName(tlsVolume).WithMountPath(tlsPath).WithReadOnly(true))

@@ -17,11 +17,14 @@ const (
 	// hashVersion names what the revision hash is taken over. A spec keeps its
 	// revision for as long as this stands.
 	hashVersion = "h1"
-	// renderVersion names how a pod template is rendered. Raise it in the same
-	// change that alters what podTemplate gives for an unchanged spec: every
-	// gateway then gets new pods, which an upgrade of the operator must never
-	// do by accident. The golden files show when it happens.
-	renderVersion = 1
+	// RenderVersion names how a pod template is rendered today. Raise it in the
+	// same change that alters what podTemplate gives for an unchanged spec, and
+	// keep the older form for Plans of the versions before: pods that are there
+	// are rendered as they were, so that an upgrade of the operator restarts
+	// none of them. The golden files show when it happens.
+	//
+	// 2: with the Secret that all pods share.
+	RenderVersion = 2
 
 	revisionLength     = 10
 	templateHashLength = 8
@@ -37,12 +40,20 @@ type Plan struct {
 	// StatusInterval is the least time between two writes of status for its
 	// numbers alone.
 	StatusInterval time.Duration
+	// RenderVersion is how its pods are rendered, 1 to RenderVersion.
+	RenderVersion int
 }
 
 // NewPlan works a spec out. builtInImage is what runs when the spec names no
 // image; it is in the template hash and not in the revision, which belongs to
 // the spec alone.
 func NewPlan(sg *v1alpha1.StreamGateway, builtInImage string) (Plan, error) {
+	return NewPlanAs(sg, builtInImage, RenderVersion)
+}
+
+// NewPlanAs is NewPlan with pods as an operator of another render version made
+// them.
+func NewPlanAs(sg *v1alpha1.StreamGateway, builtInImage string, version int) (Plan, error) {
 	hot, err := Hot(&sg.Spec)
 	if err != nil {
 		return Plan{}, err
@@ -52,7 +63,7 @@ func NewPlan(sg *v1alpha1.StreamGateway, builtInImage string) (Plan, error) {
 		return Plan{}, err
 	}
 	var d durations
-	p := Plan{Image: sg.Spec.Gateway.Image, Cold: cold, Hot: hot,
+	p := Plan{Image: sg.Spec.Gateway.Image, Cold: cold, Hot: hot, RenderVersion: version,
 		StatusInterval: d.parse("observability.statusInterval", sg.Spec.Observability.StatusInterval)}
 	if d.err != nil {
 		return Plan{}, d.err
@@ -110,7 +121,7 @@ func templateHash(sg *v1alpha1.StreamGateway, p *Plan) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return hash(templateHashLength, renderVersion, podTemplate(sg, &unnamed), changedCold)
+	return hash(templateHashLength, p.RenderVersion, podTemplate(sg, &unnamed), changedCold)
 }
 
 // alphabet of names: no vowels, so no words, and nothing that looks alike.

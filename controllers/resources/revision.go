@@ -48,7 +48,7 @@ func NewRecord(spec *v1alpha1.StreamGatewaySpec, p Plan) ([]byte, error) {
 		return nil, fmt.Errorf("recording a revision: %w", err)
 	}
 	return json.Marshal(Record{
-		Spec: *revisioned(spec), Image: p.Image, TemplateHash: p.TemplateHash, RenderVersion: renderVersion, Hot: hot, Cold: cold,
+		Spec: *revisioned(spec), Image: p.Image, TemplateHash: p.TemplateHash, RenderVersion: p.RenderVersion, Hot: hot, Cold: cold,
 	})
 }
 
@@ -86,7 +86,7 @@ func (r *Record) Restore(sg *v1alpha1.StreamGateway, now Plan) (*v1alpha1.Stream
 	restored.Spec = *withOutside(&r.Spec, &sg.Spec)
 	return restored, Plan{
 		Revision: document.Stable.Name, TemplateHash: r.TemplateHash, Image: r.Image,
-		Cold: cold, Hot: document.Stable.Hot, StatusInterval: now.StatusInterval,
+		Cold: cold, Hot: document.Stable.Hot, StatusInterval: now.StatusInterval, RenderVersion: max(r.RenderVersion, 1),
 	}, nil
 }
 

@@ -47,7 +47,7 @@ func TestRevisionIsRestoredWithWhatIsOutsideOfItAsItIsNow(t *testing.T) {
 
 func TestRevisionOfAnEarlierVersionHasDefaultsForWhatCameLater(t *testing.T) {
 	sg := parseGateway(t, "metadata: {name: prices, namespace: shop}\nspec: {}")
-	plan, err := NewPlan(sg, "g:1")
+	plan, err := NewPlanAs(sg, "g:1", 1)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -35,7 +35,10 @@ func TestOperatorOfTodayRestartsNoPodOfAnEarlierOne(t *testing.T) {
 			read(t, part[2], &deployment)
 			image := deployment.Spec.Template.Spec.Containers[0].Image
 
-			plan := planOf(t, sg, image)
+			plan, err := NewPlanAs(sg, image, 1) // what the operator finds by the Deployment's name
+			if err != nil {
+				t.Fatal(err)
+			}
 			if RevisionName(sg.Name, plan.Revision) != revision.Name {
 				t.Errorf("the same spec is revision %s now, and was %s", plan.Revision, revision.Name)
 			}

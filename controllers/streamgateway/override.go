@@ -116,6 +116,7 @@ func (r *Reconciler) phases(s *scope) []phase {
 		{"revise", r.revise},
 		{"config", r.config},
 		{"observe", r.observe},
+		{"keys", r.keys},
 		{"judge", r.judge},
 		{"workload", r.workload},
 		{"network", r.network},

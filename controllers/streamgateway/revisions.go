@@ -111,13 +111,18 @@ func readRevision(sg *v1alpha1.StreamGateway, c *appsv1.ControllerRevision) (rev
 }
 
 // keepImage gives a spec without an image the one that its revision was made
-// with, whatever the operator brings along by now.
+// with, and its pods the form they had then, whatever the operator brings along
+// by now.
 func (s *scope) keepImage() error {
 	known := s.revision(s.desired)
-	if known == nil || known.record.Image == s.plan.Image {
+	if known == nil {
 		return nil
 	}
-	plan, err := resources.NewPlan(s.sg, known.record.Image)
+	version := max(known.record.RenderVersion, 1)
+	if known.record.Image == s.plan.Image && version == s.plan.RenderVersion {
+		return nil
+	}
+	plan, err := resources.NewPlanAs(s.sg, known.record.Image, version)
 	if err != nil {
 		return fmt.Errorf("reading spec: %w", err)
 	}

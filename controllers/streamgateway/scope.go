@@ -88,6 +88,9 @@ type memory struct {
 	monitor  monitored
 	pin      *string // the pinned revision that was told of; nil: not known
 	failures int     // passes in a row
+	// keysTried is when the Secret that pods share was made last, or found to be
+	// there; zero: not yet.
+	keysTried time.Time
 
 	status     *v1alpha1.StreamGatewayStatus // as written last
 	statusRV   string                        // of that write
@@ -205,18 +208,19 @@ func ended(p *corev1.Pod) bool {
 }
 
 // plans works the spec out. A spec without an image keeps the one that its
-// pods were made with, for as long as that gives the template they have: an
-// upgrade of the operator, which changes the built-in image, restarts nothing.
-// A change that makes new pods anyway gives them the built-in image of today.
+// pods were made with, and every spec the form they were made in, for as long as
+// that gives the template they have: an upgrade of the operator, which changes
+// both, restarts nothing. A change that makes new pods anyway gives them those
+// of today.
 func (s *scope) plans(builtInImage string) (resources.Plan, error) {
-	if s.sg.Spec.Gateway.Image == "" {
-		for i := len(s.deployments) - 1; i >= 0; i-- {
-			d := &s.deployments[i]
-			pinned := d.Annotations[resources.AnnotationBuiltInImage]
-			if pinned == "" || pinned == builtInImage {
-				continue
-			}
-			plan, err := resources.NewPlan(s.sg, pinned)
+	for i := len(s.deployments) - 1; i >= 0; i-- {
+		d := &s.deployments[i]
+		image := d.Annotations[resources.AnnotationBuiltInImage]
+		if image == "" {
+			image = builtInImage
+		}
+		for version := resources.RenderVersion; version > 0; version-- {
+			plan, err := resources.NewPlanAs(s.sg, image, version)
 			if err != nil {
 				return plan, err
 			}

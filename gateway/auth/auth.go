@@ -51,14 +51,14 @@ type Reviewer interface {
 }
 
 // Counts are the answers given so far, by what was judged.
-type Counts struct{ Kubernetes, JWT Results }
+type Counts struct{ Kubernetes, JWT, Ticket Results }
 
 // Results are answers by what a credential was worth.
 type Results struct{ Allowed, Unauthenticated, Denied, Unavailable uint64 }
 
 // Plus adds counts.
 func (c Counts) Plus(o Counts) Counts {
-	return Counts{c.Kubernetes.plus(o.Kubernetes), c.JWT.plus(o.JWT)}
+	return Counts{c.Kubernetes.plus(o.Kubernetes), c.JWT.plus(o.JWT), c.Ticket.plus(o.Ticket)}
 }
 
 func (r Results) plus(o Results) Results {
@@ -73,7 +73,7 @@ func (r *results) count(err error) {
 		r.allowed.Add(1)
 	case errors.Is(err, ErrUnauthenticated):
 		r.unauthenticated.Add(1)
-	case errors.Is(err, ErrDenied):
+	case errors.Is(err, ErrDenied), errors.Is(err, ErrCSRF):
 		r.denied.Add(1)
 	default:
 		r.unavailable.Add(1)
@@ -86,13 +86,13 @@ func (r *results) load() Results {
 
 // desk judges credentials. Publisher and Subscriber have one each.
 type desk struct {
-	reviews         reviews
-	tokens          verifier
-	kubernetes, jwt results
+	reviews                 reviews
+	tokens                  verifier
+	kubernetes, jwt, ticket results
 }
 
 // Counts returns the answers given so far.
-func (d *desk) Counts() Counts { return Counts{d.kubernetes.load(), d.jwt.load()} }
+func (d *desk) Counts() Counts { return Counts{d.kubernetes.load(), d.jwt.load(), d.ticket.load()} }
 
 // Run fetches the keys that JWTs are signed with, until ctx ends.
 func (d *desk) Run(ctx context.Context) { d.tokens.keys.run(ctx) }

@@ -23,6 +23,7 @@ type Subscribers struct {
 // Subscriber authenticates requests that read. It is safe for concurrent use.
 type Subscriber struct {
 	desk
+	tickets *Tickets // nil = none are taken
 	rules   atomic.Pointer[subscriberRules]
 	changed atomic.Pointer[func()]
 }
@@ -41,6 +42,10 @@ func NewSubscriber(reviewer Reviewer, s Subscribers) *Subscriber {
 	a.Tune(s)
 	return a
 }
+
+// Accept lets those in who show a ticket, unless everybody is let in. It is
+// called before any Authenticate.
+func (a *Subscriber) Accept(t *Tickets) { a.tickets = t }
 
 // Changed has f called when Principals may have lost rights without a Tune:
 // keys were withdrawn, or a review turned out otherwise. f must be quick.
@@ -71,6 +76,12 @@ func (a *Subscriber) Authenticate(r *http.Request) (*Principal, error) {
 	if rules.Mode == ModeAnonymous {
 		return rules.anonymous, nil
 	}
+	if a.tickets != nil && len(r.Header.Values("Authorization")) == 0 {
+		if who, present, err := a.tickets.fromTicket(r, rules.Mode); present {
+			a.ticket.count(err)
+			return who, err
+		}
+	}
 	token, err := tokenOf(r, rules.AccessTokenQuery)
 	if err != nil {
 		if rules.Mode == ModeJWT {
@@ -81,6 +92,17 @@ func (a *Subscriber) Authenticate(r *http.Request) (*Principal, error) {
 		return nil, err
 	}
 	return a.Judge(r.Context(), token)
+}
+
+// AuthenticateBearer is Authenticate of a request that shows a token in its
+// header, and of no other. mode is that of the rules.
+func (a *Subscriber) AuthenticateBearer(r *http.Request) (who *Principal, mode string, err error) {
+	mode = a.rules.Load().Mode
+	token, err := tokenOf(r, false)
+	if err == nil {
+		who, err = a.Judge(r.Context(), token)
+	}
+	return who, mode, err
 }
 
 // Judge says whose token this is, as Authenticate does of one that a request

@@ -20,6 +20,16 @@ const (
 	WaitLimit     = 10 * time.Second
 )
 
+// KeysFile is the key of the Secret, and the file in its mount, that holds the
+// secret which all replicas share.
+const KeysFile = "secret"
+
+// What is wrong with that secret.
+const (
+	SharedMissing = "missing" // it is not mounted, or not yet
+	SharedInvalid = "invalid" // it is not what the operator makes
+)
+
 // Report is one pod's view of itself. Counters grow from the pod's start.
 type Report struct {
 	Pod          string    `json:"pod"`
@@ -32,6 +42,10 @@ type Report struct {
 	Revision      string   `json:"revision"` // that of the document's two which this pod runs
 	Nack          *Nack    `json:"nack,omitempty"`
 	UnknownFields []string `json:"unknownFields,omitempty"` // ignored fields of the running document
+
+	// SharedSecret is empty, or what is wrong with the secret that all replicas share:
+	// the one of before stays in use.
+	SharedSecret string `json:"sharedSecret,omitempty"`
 
 	Ready bool `json:"ready"`
 	// Draining: clients are asked to move, since the pod ends or stands by.

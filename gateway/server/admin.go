@@ -92,7 +92,8 @@ func (s *Server) report() report.Report {
 		Pod: s.options.Pod, Version: s.options.Version, TemplateHash: s.options.TemplateHash,
 		StartTime: s.start, Time: time.Now(),
 		Serial: now.serial, Revision: now.revision.Name, Nack: nack, UnknownFields: now.unknown,
-		Ready: s.ready(), Draining: s.leaving(),
+		SharedSecret: s.shared.state(),
+		Ready:        s.ready(), Draining: s.leaving(),
 		Connections: report.Connections{
 			Active: stats.Connections.Active, Opened: stats.Connections.Opened,
 			Rejected: rejected, Lost: stats.Connections.Lost,

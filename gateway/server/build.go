@@ -48,6 +48,9 @@ func New(o Options) (*Server, error) {
 	if err := s.openTracing(); err != nil {
 		return nil, err
 	}
+	if err := s.openKeys(); err != nil {
+		return nil, err
+	}
 	_, hot := config.Default()
 	if o.Dev {
 		hot.Auth.Publishers.Mode = config.ModeAnonymous
@@ -130,6 +133,8 @@ func (s *Server) makeRooms(hot config.Hot, api *cluster.Cluster) {
 	s.subscriber.Changed(s.engine.Judge)
 	s.numbers = &metricsAccess{publisher: s.publisher, subscriber: s.subscriber}
 	s.pages = transport.NewHistory(s.engine, s.subscriber)
+	s.subscriber.Accept(s.tickets)
+	s.ticketing = transport.NewTickets(s.subscriber, s.tickets)
 	s.streams = limit.NewStreams(mostOf(hot.Connections))
 	s.gate = limit.NewGate(handshakesPerCore * runtime.GOMAXPROCS(0))
 	s.streams.TuneConnect(limit.Connect(hot.Limits.Connect))

@@ -37,6 +37,7 @@ func (s *Server) janitor(ctx context.Context) {
 		s.sessions.Sweep()
 		s.beacon.Sweep()
 		s.doors.Sweep()
+		s.ticketing.Sweep()
 		s.browsers.sweep(2 * s.flags.Load().beaconInterval)
 		s.histograms.cleanup.Observe(time.Since(began).Seconds())
 		s.weigh()

@@ -143,7 +143,7 @@ func (w writer) slow(s fanout.SlowStats) {
 
 func (w writer) auth(counts auth.Counts) {
 	const name, help = "sg_auth_total", "Requests by what their credential was worth; those of everybody are not counted."
-	for method, r := range map[string]auth.Results{"kubernetes": counts.Kubernetes, "jwt": counts.JWT} {
+	for method, r := range map[string]auth.Results{"kubernetes": counts.Kubernetes, "jwt": counts.JWT, "ticket": counts.Ticket} {
 		w.counter(name, help, r.Allowed, "method", method, "result", "allowed")
 		w.counter(name, help, r.Unauthenticated, "method", method, "result", "unauthenticated")
 		w.counter(name, help, r.Denied, "method", method, "result", "denied")
@@ -168,6 +168,9 @@ func (w writer) browsers(s *Server) {
 	w.counter("sg_client_buffering_reports_total", "Reports of pages behind a proxy that holds streams back.", told.buffering)
 	w.counter(limited, limitedHelp, s.beacon.Dropped(), "limit", "beacon")
 	w.counter(limited, limitedHelp, s.doors.RateLimited(), "limit", "time")
+	w.counter(limited, limitedHelp, s.ticketing.RateLimited(), "limit", "tickets")
+	w.counters("sg_tickets_total", "Tickets asked for.", "result", s.ticketing.Made(),
+		string(auth.TicketQuery), string(auth.TicketCookie), transport.KindUnauthenticated, transport.KindChannelDenied)
 }
 
 func (w writer) circuit(stats breaker.Stats) {

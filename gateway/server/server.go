@@ -49,6 +49,9 @@ type Options struct {
 	TLSCert, TLSKey string
 	// TLSPath is where the Secret that the cold document names is mounted.
 	TLSPath string
+	// Keys is the folder with the secret that all replicas share, read again
+	// when it changes; "" = a secret of this process alone.
+	Keys string
 	// AuditEvery is how often the gateway publishes an event to itself, to find
 	// out whether it loses any; 0 = never.
 	AuditEvery time.Duration
@@ -74,6 +77,9 @@ type Server struct {
 	info        broker.Info
 	guard       *guard     // events, as publishers reach it
 	keys        func() int // that the log knows for repeats
+	shared      *sharedKey // nil = the key for tickets is this process's own
+	tickets     *auth.Tickets
+	ticketing   *transport.Tickets
 	memory      *account
 	pressed     engine.Memory // what the engine was last told; belongs to weigh
 	engine      *engine.Engine
@@ -177,6 +183,9 @@ func (s *Server) Run(ctx context.Context) error {
 	s.background.Go(func() { s.publisher.Run(background) })
 	s.background.Go(func() { s.subscriber.Run(background) })
 	s.background.Go(func() { s.source.follow(background, s.config.take) })
+	if s.shared != nil {
+		s.background.Go(func() { s.shared.follow(background) })
+	}
 	if s.certificate != nil {
 		s.background.Go(func() { s.certificate.follow(background) })
 	}
@@ -278,7 +287,7 @@ func protocols(tls bool) *http.Protocols {
 func (s *Server) routes() transport.Routes {
 	r := transport.Routes{
 		Stream: s.sse, Publish: s.publish, History: s.pages,
-		Sessions: s.sessions, Beacon: s.beacon, Client: s.client, Doors: s.doors,
+		Sessions: s.sessions, Beacon: s.beacon, Client: s.client, Doors: s.doors, Tickets: s.ticketing,
 		Metrics: s.metrics, MetricsAccess: s.numbers, Log: s.log,
 	}
 	if s.options.Dev {

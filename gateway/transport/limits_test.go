@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/streamgateway/streamgateway/gateway/auth"
 	"github.com/streamgateway/streamgateway/gateway/engine/wire"
@@ -78,6 +79,41 @@ func TestOneTenantsPublishersDoNotUseUpAnothersRate(t *testing.T) {
 		}
 		if other := send("acme", 500); other != 200 { // a publisher of the same name, of another tenant
 			t.Errorf("another tenant: %d", other)
+		}
+	})
+}
+
+func TestOnlyWhoMayClosesBatchingWindowsAndNotTooOften(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		staff := tenants()
+		quick := staff["acme"]
+		quick.Subject, quick.Flush = "quick", true
+		staff["quick"] = quick
+		staff["nobody"] = auth.Principal{Pub: everyChannel(), Flush: true}
+		log := &scriptedLog{}
+		routes, _ := newRoutes(log, staff)
+		h := routes.Handler()
+		flushes := func(who string, n int) (flushed int) {
+			line := `{"specversion":"1.0","id":"1","source":"s","type":"t","channel":"a","sgflush":true,"data":1}` + "\n"
+			if res, body := ask(t, h, "POST", Base+"/events", strings.Repeat(line, n), "Content-Type", "application/x-ndjson", "Authorization", who); res.StatusCode != 200 {
+				t.Fatal(who, res.StatusCode, body)
+			}
+			for _, e := range log.last {
+				if e.Flush {
+					flushed++
+				}
+			}
+			return flushed
+		}
+		if without, with, again := flushes("acme", 10), flushes("quick", 80), flushes("quick", 10); without != 0 || with != 50 || again != 0 {
+			t.Errorf("without the right %d, with it %d of 80, then %d", without, with, again)
+		}
+		if alone := flushes("nobody", 80); alone != 80 {
+			t.Errorf("a gateway run alone flushes %d of 80", alone)
+		}
+		time.Sleep(time.Second)
+		if later := flushes("quick", 80); later != 50 {
+			t.Errorf("a second later %d", later)
 		}
 	})
 }

@@ -18,6 +18,7 @@ const (
 	KindTokenExpired          = "token-expired"
 	KindChannelDenied         = "channel-denied"
 	KindOriginDenied          = "origin-denied"
+	KindCSRF                  = "csrf"
 	KindNotFound              = "not-found"
 	KindSessionGone           = "session-gone"
 	KindSessionBusy           = "session-busy"
@@ -154,6 +155,8 @@ func problemTitle(kind string) string {
 		return "Channel not allowed"
 	case KindOriginDenied:
 		return "Origin not allowed"
+	case KindCSRF:
+		return "Credential of another page"
 	case KindNotFound:
 		return "Not found"
 	case KindSessionGone:

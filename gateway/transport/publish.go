@@ -98,7 +98,8 @@ type Publish struct {
 	maxEventBytes atomic.Int64
 	limits        atomic.Pointer[PublishLimits]
 	rates         *limit.Buckets
-	quiet         atomic.Int64 // Unix second of the last complaint: an outage meets every request
+	flushes       *limit.Buckets // of sgflush
+	quiet         atomic.Int64   // Unix second of the last complaint: an outage meets every request
 }
 
 // PublishCounts counts since the start.
@@ -118,7 +119,7 @@ type publishCounters struct {
 // lasted, and of which trace it is a part, if of any; it must be
 // quick and safe for concurrent use.
 func NewPublish(a Authenticator, l Log, logger *slog.Logger, tracer *trace.Tracer, took func(time.Duration, wire.Trace)) *Publish {
-	p := &Publish{auth: a, log: l, logger: logger, tracer: tracer, took: took, rates: limit.NewBuckets()}
+	p := &Publish{auth: a, log: l, logger: logger, tracer: tracer, took: took, rates: limit.NewBuckets(), flushes: limit.NewBuckets()}
 	p.Tune(decode.MaxEventBytes, PublishLimits{})
 	return p
 }
@@ -151,6 +152,9 @@ func (p *Publish) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if require != "" && require != "memory" && require != "quorum" && require != "fsync" {
 		p.refuse(w, r, http.StatusBadRequest, KindInvalidParameter, Parameter("SG-Require-Durability"),
 			Detail("SG-Require-Durability must be memory, quorum or fsync"))
+		return
+	}
+	if !p.mayBegin(w, r, who) {
 		return
 	}
 	bytes, ok := p.bodies.take(r)
@@ -186,6 +190,7 @@ func (p *Publish) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if p.pace(w, r, who, len(events)) {
+		p.mayFlush(who, events)
 		p.append(w, r, who, events, require, p.trace(r, events, began))
 	}
 }
@@ -211,6 +216,8 @@ func refusalOf(err error) *refusal {
 		return &refusal{http.StatusUnauthorized, KindTokenExpired, []ProblemOption{Detail(err.Error())}}
 	case errors.Is(err, auth.ErrUnauthenticated):
 		return &refusal{http.StatusUnauthorized, KindUnauthenticated, []ProblemOption{Detail(err.Error())}}
+	case errors.Is(err, auth.ErrCSRF):
+		return &refusal{http.StatusForbidden, KindCSRF, []ProblemOption{Detail(err.Error())}}
 	case errors.Is(err, auth.ErrDenied):
 		return &refusal{http.StatusForbidden, KindChannelDenied, []ProblemOption{Detail(err.Error())}}
 	}
@@ -349,19 +356,25 @@ func results(ack Ack, events []wire.Event) (accepted, duplicates int, list []eve
 }
 
 // writeJSON answers 200 with v, which holds nothing that cannot be JSON.
-func writeJSON(w http.ResponseWriter, v any) {
+func writeJSON(w http.ResponseWriter, v any) { writeStatus(w, http.StatusOK, v) }
+
+// writeStatus is writeJSON with another status.
+func writeStatus(w http.ResponseWriter, status int, v any) {
 	body, err := json.Marshal(v)
 	if err != nil {
 		panic(fmt.Sprintf("transport: answer %T: %v", v, err))
 	}
-	writeBody(w, body)
+	writeBodyAs(w, status, body)
 }
 
 // writeBody answers 200 with JSON that nobody may keep.
-func writeBody(w http.ResponseWriter, body []byte) {
+func writeBody(w http.ResponseWriter, body []byte) { writeBodyAs(w, http.StatusOK, body) }
+
+func writeBodyAs(w http.ResponseWriter, status int, body []byte) {
 	h := w.Header()
 	h.Set("Content-Type", "application/json")
 	h.Set("Cache-Control", "no-store")
 	h.Set("Content-Length", strconv.Itoa(len(body)))
+	w.WriteHeader(status)
 	_, _ = w.Write(body) // the client is gone when this fails; nobody is left to tell
 }

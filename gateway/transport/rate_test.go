@@ -1,8 +1,10 @@
 package transport
 
 import (
+	"io"
 	"log/slog"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -71,6 +73,35 @@ func TestATenantIsHeldToItsRateWithoutCostToItsPublishers(t *testing.T) {
 		time.Sleep(time.Second)
 		if res, body := publishBy(t, h, "b", 100); res.StatusCode != 200 {
 			t.Errorf("the publisher paid for what the tenant's limit refused: %s", body)
+		}
+	})
+}
+
+// untouched is a body that nobody should look at.
+type untouched struct{ t *testing.T }
+
+func (u untouched) Read([]byte) (int, error) {
+	u.t.Error("the body is read")
+	return 0, io.EOF
+}
+
+func TestThePublisherAboveItsRateIsRefusedBeforeItsBodyIsRead(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		routes, p := newRoutes(&scriptedLog{}, names{})
+		h := routes.Handler()
+		p.Tune(1<<10, PublishLimits{PerPublisherEventsPerSecond: 10, Burst: 100, PerTenantEventsPerSecond: 1000})
+		publishBy(t, h, "a", 100)
+		for range 3 {
+			r := httptest.NewRequest("POST", Base+"/events", untouched{t})
+			r.Header.Set("Name", "a")
+			w := httptest.NewRecorder()
+			if h.ServeHTTP(w, r); w.Code != 429 || w.Header().Get("Retry-After") != "1" {
+				t.Errorf("%d %s", w.Code, w.Body)
+			}
+		}
+		time.Sleep(time.Second)
+		if res, body := publishBy(t, h, "a", 10); res.StatusCode != 200 {
+			t.Errorf("a look cost something: %s", body)
 		}
 	})
 }

@@ -17,6 +17,7 @@ type Routes struct {
 	History  *History       // GET below /channels/{channel}
 	Beacon   http.Handler   // POST /beacon
 	Client   http.Handler   // GET /client.js
+	Tickets  http.Handler   // POST /tickets
 	Metrics  func() Metrics // GET /metrics
 	// MetricsAccess says who may read Metrics.
 	MetricsAccess Authenticator
@@ -45,6 +46,7 @@ func (r Routes) Handler() http.Handler {
 	})
 	mux.Handle(Base+"/beacon", methods{http.MethodPost: r.Beacon})
 	mux.Handle(Base+"/client.js", withHead(r.Client))
+	mux.Handle(Base+"/tickets", methods{http.MethodPost: r.Tickets})
 	mux.Handle(Base+"/time", withHead(http.HandlerFunc(r.Doors.serveTime)))
 	mux.Handle(Base+"/metrics", withHead(http.HandlerFunc(r.serveMetrics)))
 	mux.HandleFunc("/", func(w http.ResponseWriter, q *http.Request) {

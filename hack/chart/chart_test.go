@@ -204,7 +204,7 @@ func TestTheOperatorCannotReadSecretsNorWriteStreamGateways(t *testing.T) {
 		verb, resource, _ := strings.Cut(right, " ")
 		switch {
 		case strings.Contains(right, "*"),
-			resource == "/secrets", resource == "/nodes", strings.HasPrefix(resource, "/pods/"),
+			resource == "/secrets" && verb != "create", resource == "/nodes", strings.HasPrefix(resource, "/pods/"),
 			resource == "/pods" && verb != "get" && verb != "list" && verb != "watch",
 			resource == "streamgateway.io/streamgateways" && verb != "get" && verb != "list" && verb != "watch",
 			strings.HasPrefix(resource, "rbac.authorization.k8s.io/cluster") && (verb == "create" || verb == "delete" || verb == "update" || verb == "escalate"):
