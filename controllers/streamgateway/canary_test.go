@@ -72,7 +72,7 @@ func stepsOf(hold v1alpha1.Duration, percents ...int32) []v1alpha1.RolloutStep {
 func TestHotChangeGoesByStepsAndIsToldOf(t *testing.T) {
 	w := newWorld(t)
 	w.operate(builtInImage)
-	w.many(4, &v1alpha1.Rollout{Hot: v1alpha1.HotCanary, Steps: stepsOf("2s", 25, 50, 100)})
+	w.many(4, &v1alpha1.Rollout{Hot: v1alpha1.HotCanary, Steps: stepsOf("4s", 25, 50, 100)})
 	good := w.gateway().Status.DesiredRevision
 	w.patch(`{"spec":{"batching":{"window":"20ms"}}}`)
 	first := w.trying(1)

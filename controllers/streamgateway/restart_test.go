@@ -2,6 +2,8 @@ package streamgateway_test
 
 import (
 	"fmt"
+	"regexp"
+	"strconv"
 	"testing"
 	"time"
 
@@ -113,6 +115,18 @@ func TestOldPodStandsByAndIsGoneBackToWithoutAGap(t *testing.T) {
 		t.Errorf("at some time %d pods were ready", n)
 	}
 	w.event("Normal", "RollbackCompleted", " -> "+good)
+	events, err := w.events()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range events {
+		if m := regexp.MustCompile(` in (\d+) ms`).FindStringSubmatch(e.Note); e.Reason == "RollbackCompleted" && m != nil {
+			t.Logf("%s (pods here read the config once a second)", e.Note)
+			if ms, err := strconv.Atoi(m[1]); err != nil || ms > 5000 {
+				t.Errorf("going back took %s ms", m[1])
+			}
+		}
+	}
 }
 
 func TestOldPodEndsAfterTheWarmPeriodAndStartsAgainForARollback(t *testing.T) {
