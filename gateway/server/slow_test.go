@@ -105,6 +105,7 @@ func TestASlowSenderIsCutOff(t *testing.T) {
 		"body of a stream":     {request("POST /v2/realtime/stream", body), 15 * time.Second},
 		"body of a change":     {request("PATCH /v2/realtime/sessions/00000000.AAAAAAAAAAAAAAAAAAAAAA", body), 15 * time.Second},
 		"body of a report":     {request("POST /v2/realtime/beacon", body), 15 * time.Second},
+		"body of a ticket":     {request("POST /v2/realtime/tickets", body), 15 * time.Second},
 		"body that nobody has": {request("GET /v2/realtime/time", body), 15 * time.Second},
 	} {
 		t.Run(name, func(t *testing.T) {
