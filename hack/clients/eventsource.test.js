@@ -84,14 +84,17 @@ const promises = {
     const reader = await client.open(t, stream(proxy, "channels=quiet"));
     await reader.control("caught-up");
     const [, , upto] = await publish(gateway, "loud", 1, 2, 3);
-    await reader.until("a checkpoint", (log) => log.some((e) => e.type === "sg.cp" && e.id === upto));
+    const seq = (cursor) => Number(cursor.split(".")[1]); // the gateway's own checks of itself may move the log on, too
+    await reader.until("a checkpoint", (log) => log.some((e) => e.type === "sg.cp" && seq(e.id) >= seq(upto)));
     proxy.block();
     await publish(gateway, "quiet", ...numbers(1, 3));
     proxy.resume();
     assert.deepEqual(await reader.messages(3), texts(numbers(1, 3)));
-    assert.equal(proxy.streams.at(-1).lastEventId, upto);
+    assert.ok(seq(proxy.streams.at(-1).lastEventId) >= seq(upto));
     assert.equal((await reader.control("open", 2)).resume, "complete");
-    assert.deepEqual(await reader.control("caught-up", 2), { cursor: upto.replace(/\d+$/, (n) => Number(n) + 3), replayed: 3 });
+    const { cursor, replayed } = await reader.control("caught-up", 2);
+    assert.equal(replayed, 3);
+    assert.ok(seq(cursor) >= seq(upto) + 3, cursor);
   },
 
   async "a pod that is asked to stop hands its reader to the next one"(t, client) {
