@@ -64,7 +64,7 @@ type Subscribers struct {
 
 	// jwt describes the tokens of mode JWT, and is set only with it.
 	// +optional
-	JWT *JWT `json:"jwt,omitempty"`
+	JWT *JWT `json:"jwt,omitempty"` //nolint:kubeapilinter // a pointer tells absent, as other modes have it, from empty, which is refused
 }
 
 // JWT describes signed tokens. Signatures with RS256, ES256 and EdDSA are taken;
@@ -114,6 +114,7 @@ type JWT struct {
 
 // JWKS says where a JWK set comes from.
 //
+// +kubebuilder:validation:MinProperties=1
 // +kubebuilder:validation:XValidation:rule="has(self.uri) != has(self.configMapRef)",message="set exactly one of uri or configMapRef"
 type JWKS struct {
 	// uri is where the pods fetch the set: at their start, every
@@ -132,7 +133,7 @@ type JWKS struct {
 	// configMapRef names a key of a ConfigMap in this namespace that holds the
 	// set. The operator hands it to the pods, and hands on every change.
 	// +optional
-	ConfigMapRef *ConfigMapKey `json:"configMapRef,omitempty"`
+	ConfigMapRef *ConfigMapKey `json:"configMapRef,omitempty"` //nolint:kubeapilinter // a pointer tells absent from empty, which is refused
 
 	// refreshInterval is how often uri is fetched. Default 10m; 10s to 24h.
 	// Effect: hot.
@@ -221,5 +222,5 @@ type Publishers struct {
 
 	// jwt describes the tokens of mode JWT, and is set only with it.
 	// +optional
-	JWT *JWT `json:"jwt,omitempty"`
+	JWT *JWT `json:"jwt,omitempty"` //nolint:kubeapilinter // a pointer tells absent, as other modes have it, from empty, which is refused
 }
