@@ -37,7 +37,7 @@ func TestTheLedgerTellsLossesFromWhatWasNamed(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			l := newLedger()
-			for _, word := range strings.FieldsSeq(c.row) {
+			for word := range strings.FieldsSeq(c.row) {
 				play(t, &l, word)
 			}
 			s := l.now()
