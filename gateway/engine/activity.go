@@ -18,8 +18,8 @@ type Activity struct {
 // maxActivityEvents bounds what Activity looks at.
 const maxActivityEvents = 10_000
 
-// Activity lists the n busiest channels, busiest first, and the time that they
-// were watched for: what is kept of the last span, or what the newest 10,000
+// Activity lists the n busiest channels of clients, busiest first, and the time
+// that they were watched for: what is kept of the last span, or what the newest 10,000
 // events took when that is less.
 func (e *Engine) Activity(span time.Duration, n int) ([]Activity, time.Duration) {
 	now, head := time.Now(), e.ring.Head()
@@ -34,7 +34,7 @@ func (e *Engine) Activity(span time.Duration, n int) ([]Activity, time.Duration)
 	// An error says that the oldest of them have just been evicted: what was
 	// counted by then is as good as it gets.
 	_ = e.ring.Each(after, head, func(el *wire.Element) bool {
-		if el.Time >= since {
+		if el.Time >= since && !wire.Own(el.Channel) {
 			a := byChannel[el.Channel]
 			byChannel[el.Channel] = Activity{el.Channel, a.Events + 1, time.UnixMilli(el.Time)}
 		}

@@ -90,6 +90,9 @@ func TestTheGatewaysOwnStreamsAreServedAndInNoNumber(t *testing.T) {
 		if worst := r.Laggards(10); len(worst) != 0 {
 			t.Errorf("laggards: %+v", worst)
 		}
+		if busiest, _ := r.Activity(time.Minute, 10); len(busiest) != 1 || busiest[0].Channel != "prices" {
+			t.Errorf("busiest channels: %+v", busiest)
+		}
 		r.Evict()
 		during := r.Stats()
 		if diff := cmp.Diff(before, during, cmpopts.IgnoreFields(ring.Stats{}, "Head", "Bytes", "Held", "Evictions"),
