@@ -17,6 +17,7 @@ import (
 
 	"github.com/streamgateway/streamgateway/hack/demo/answer"
 	"github.com/streamgateway/streamgateway/hack/demo/ledger"
+	"github.com/streamgateway/streamgateway/hack/demo/publish"
 	"github.com/streamgateway/streamgateway/hack/demo/relay"
 	"github.com/streamgateway/streamgateway/hack/demo/web"
 )
@@ -86,7 +87,7 @@ func serve(ctx context.Context, args []string) error {
 	defer stopPublishing()
 	var wg sync.WaitGroup
 	wg.Go(func() { publisher(s, book, log).Run(publishing) })
-	speaker := &answer.Speaker{Endpoint: s.endpoint(), Client: &http.Client{}, Token: relay.FileToken(s.tokenFile), Log: log}
+	speaker := &answer.Speaker{Gateway: s.publishTo(), Log: log}
 	err = listen(ctx, listener, web.Options{
 		Store: book, Gateway: s.gateway, Token: token, NewID: rand.Text, Speaker: speaker, Speaking: ctx, Closing: ctx.Done(), Log: log,
 	})
@@ -96,17 +97,21 @@ func serve(ctx context.Context, args []string) error {
 	return err
 }
 
-// endpoint is where events are published.
-func (s settings) endpoint() string { return s.gateway.JoinPath("/v2/realtime/events").String() }
+// publishTo is where events are published.
+func (s settings) publishTo() *publish.Gateway {
+	return &publish.Gateway{
+		Endpoint: s.gateway.JoinPath("/v2/realtime/events").String(),
+		Client:   &http.Client{},
+		Token:    publish.FileToken(s.tokenFile),
+	}
+}
 
 func publisher(s settings, book *ledger.Ledger, log *slog.Logger) *relay.Relay {
 	return &relay.Relay{
-		Outbox:   book,
-		Endpoint: s.endpoint(),
-		Client:   &http.Client{},
-		Token:    relay.FileToken(s.tokenFile),
-		Log:      log,
-		Rand:     mathrand.New(mathrand.NewPCG(mathrand.Uint64(), mathrand.Uint64())),
+		Outbox:  book,
+		Gateway: s.publishTo(),
+		Log:     log,
+		Rand:    mathrand.New(mathrand.NewPCG(mathrand.Uint64(), mathrand.Uint64())),
 	}
 }
 

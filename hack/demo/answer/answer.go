@@ -6,17 +6,16 @@
 package answer
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
-	"net/http"
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/streamgateway/streamgateway/hack/demo/publish"
 )
 
 // Types of the events on an answer's channel. The last one tells that no more
@@ -27,14 +26,11 @@ const (
 )
 
 const (
-	channel     = "answers."
-	maxAtOnce   = 8
-	tokenPause  = 35 * time.Millisecond
-	retryPause  = 500 * time.Millisecond
-	patience    = time.Minute // with a gateway that does not take a token
-	askTimeout  = 10 * time.Second
-	answerBytes = 64 << 10 // of the gateway's answer
-	batchType   = "application/cloudevents-batch+json"
+	channel    = "answers."
+	maxAtOnce  = 8
+	tokenPause = 35 * time.Millisecond
+	retryPause = 500 * time.Millisecond
+	patience   = time.Minute // with a gateway that does not take a token
 )
 
 // ErrBusy is returned when as many answers as may be are under way.
@@ -42,10 +38,8 @@ var ErrBusy = errors.New("too many answers are being given")
 
 // Speaker gives answers. All exported fields are required.
 type Speaker struct {
-	Endpoint string // URL of the gateway's POST /v2/realtime/events
-	Client   *http.Client
-	Token    func() (string, error) // bearer token, "" for none
-	Log      *slog.Logger
+	Gateway *publish.Gateway
+	Log     *slog.Logger
 
 	mu      sync.Mutex
 	running map[string]context.CancelFunc // by id
@@ -157,7 +151,7 @@ func (s *Speaker) publish(ctx context.Context, batch []event) error {
 		return fmt.Errorf("writing tokens: %w", err)
 	}
 	for end := time.Now().Add(patience); ; {
-		err := s.post(ctx, body)
+		_, err := s.Gateway.Post(ctx, body)
 		if err == nil || ctx.Err() != nil || time.Now().After(end) {
 			return err
 		}
@@ -166,34 +160,4 @@ func (s *Speaker) publish(ctx context.Context, batch []event) error {
 		case <-ctx.Done():
 		}
 	}
-}
-
-func (s *Speaker) post(ctx context.Context, body []byte) error {
-	ctx, stop := context.WithTimeout(ctx, askTimeout)
-	defer stop()
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, s.Endpoint, bytes.NewReader(body))
-	if err != nil {
-		return fmt.Errorf("making publish request: %w", err)
-	}
-	req.Header.Set("Content-Type", batchType)
-	token, err := s.Token()
-	if err != nil {
-		return err
-	}
-	if token != "" {
-		req.Header.Set("Authorization", "Bearer "+token)
-	}
-	resp, err := s.Client.Do(req)
-	if err != nil {
-		return fmt.Errorf("publishing tokens: %w", err)
-	}
-	defer resp.Body.Close()
-	text, err := io.ReadAll(io.LimitReader(resp.Body, answerBytes))
-	if err != nil {
-		return fmt.Errorf("reading publish answer: %w", err)
-	}
-	if resp.StatusCode != http.StatusOK {
-		return fmt.Errorf("publishing tokens: gateway answered %d: %.200s", resp.StatusCode, text)
-	}
-	return nil
 }

@@ -10,6 +10,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/streamgateway/streamgateway/hack/demo/publish"
 )
 
 // gateway keeps what it takes, once for each id; some requests it refuses.
@@ -23,7 +25,7 @@ type gateway struct {
 
 func (g *gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	var batch []event
-	if err := json.NewDecoder(r.Body).Decode(&batch); err != nil || r.Header.Get("Content-Type") != batchType || r.Header.Get("Authorization") != "Bearer t" {
+	if err := json.NewDecoder(r.Body).Decode(&batch); err != nil || r.Header.Get("Content-Type") != "application/cloudevents-batch+json" || r.Header.Get("Authorization") != "Bearer t" {
 		w.WriteHeader(http.StatusBadRequest)
 		return
 	}
@@ -59,7 +61,7 @@ func speaker(t *testing.T, refuse int) (*Speaker, *gateway) {
 	g := &gateway{refuse: refuse, taken: map[string]bool{}, changed: make(chan struct{}, 1)}
 	server := httptest.NewServer(g)
 	t.Cleanup(server.Close)
-	return &Speaker{Endpoint: server.URL, Client: server.Client(), Token: func() (string, error) { return "t", nil }, Log: slog.New(slog.DiscardHandler)}, g
+	return &Speaker{Gateway: &publish.Gateway{Endpoint: server.URL, Client: server.Client(), Token: func() (string, error) { return "t", nil }}, Log: slog.New(slog.DiscardHandler)}, g
 }
 
 func TestAnAnswerIsSaidInOrderAlsoToAGatewayThatWasAway(t *testing.T) {

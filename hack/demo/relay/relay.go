@@ -12,24 +12,18 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"math/rand/v2"
-	"net/http"
-	"strconv"
 	"time"
 
 	"github.com/streamgateway/streamgateway/hack/demo/ledger"
+	"github.com/streamgateway/streamgateway/hack/demo/publish"
 )
 
 const (
 	batchEvents   = 200 // events of one request; far below the gateway's 1000 events and 1 MiB
-	answerBytes   = 1 << 20
-	timeout       = 10 * time.Second
 	firstWait     = 50 * time.Millisecond
 	longestWait   = 10 * time.Second
-	batchType     = "application/cloudevents-batch+json"
-	reasonBytes   = 500
 	settleTimeout = 2 * time.Second
 )
 
@@ -43,27 +37,10 @@ type Outbox interface {
 
 // Relay publishes what waits in Outbox. All fields are required.
 type Relay struct {
-	Outbox   Outbox
-	Endpoint string // URL of the gateway's POST /v2/realtime/events
-	Client   *http.Client
-	Token    func() (string, error) // bearer token, "" for none; asked before every request
-	Log      *slog.Logger
-	Rand     *rand.Rand // jitter of the waits; used by Run alone
-}
-
-// answer is an HTTP answer that is not a success.
-type answer struct {
-	status     int
-	retryAfter time.Duration
-	detail     string
-}
-
-func (a *answer) Error() string { return fmt.Sprintf("gateway answered %d: %s", a.status, a.detail) }
-
-// final tells whether the same request would be refused for ever. A missing
-// right or gateway (401, 403, 404) is not final: it comes with a Role or a Service.
-func (a *answer) final() bool {
-	return a.status == http.StatusBadRequest || a.status == http.StatusRequestEntityTooLarge || a.status == http.StatusUnprocessableEntity
+	Outbox  Outbox
+	Gateway *publish.Gateway
+	Log     *slog.Logger
+	Rand    *rand.Rand // jitter of the waits; used by Run alone
 }
 
 // Run publishes until ctx ends, then once more what is waiting (for 2 s at
@@ -118,8 +95,8 @@ func (r *Relay) sleep(ctx context.Context, wait <-chan time.Time) {
 func (r *Relay) pause(failures int, err error) time.Duration {
 	ceiling := min(firstWait<<min(failures, 10), longestWait)
 	d := time.Duration(r.Rand.Int64N(int64(ceiling))) + 1
-	if a, ok := errors.AsType[*answer](err); ok {
-		d = max(d, a.retryAfter)
+	if a, ok := errors.AsType[*publish.Refusal](err); ok {
+		d = max(d, a.RetryAfter)
 	}
 	return d
 }
@@ -132,11 +109,11 @@ func (r *Relay) step(ctx context.Context) (int, error) {
 		return 0, err
 	}
 	err = r.publish(ctx, events)
-	a, refused := errors.AsType[*answer](err)
+	a, refused := errors.AsType[*publish.Refusal](err)
 	switch {
 	case err == nil:
 		return len(events), r.Outbox.Delivered(ctx, events[0].Position, events[len(events)-1].Position)
-	case !refused || !a.final():
+	case !refused || !a.Final():
 		return 0, err
 	}
 	for i, e := range events {
@@ -152,7 +129,7 @@ func (r *Relay) single(ctx context.Context, e ledger.Event) error {
 	if err == nil {
 		return r.Outbox.Delivered(ctx, e.Position, e.Position)
 	}
-	if a, ok := errors.AsType[*answer](err); ok && a.final() {
+	if a, ok := errors.AsType[*publish.Refusal](err); ok && a.Final() {
 		r.Log.Error("setting aside an event that the gateway refuses", "position", e.Position, "error", err)
 		return r.Outbox.Refused(ctx, e.Position, a.Error())
 	}
@@ -162,36 +139,14 @@ func (r *Relay) single(ctx context.Context, e ledger.Event) error {
 // publish sends events as one CloudEvents batch. Nil means that the gateway
 // holds every one of them.
 func (r *Relay) publish(ctx context.Context, events []ledger.Event) error {
-	ctx, stop := context.WithTimeout(ctx, timeout)
-	defer stop()
 	bodies := make([][]byte, len(events))
 	for i, e := range events {
 		bodies[i] = e.Body
 	}
 	body := append(append([]byte("["), bytes.Join(bodies, []byte(","))...), ']')
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, r.Endpoint, bytes.NewReader(body))
-	if err != nil {
-		return fmt.Errorf("making publish request: %w", err)
-	}
-	req.Header.Set("Content-Type", batchType)
-	token, err := r.Token()
+	text, err := r.Gateway.Post(ctx, body)
 	if err != nil {
 		return err
-	}
-	if token != "" {
-		req.Header.Set("Authorization", "Bearer "+token)
-	}
-	resp, err := r.Client.Do(req)
-	if err != nil {
-		return fmt.Errorf("publishing: %w", err)
-	}
-	defer resp.Body.Close()
-	text, err := io.ReadAll(io.LimitReader(resp.Body, answerBytes))
-	if err != nil {
-		return fmt.Errorf("reading publish answer: %w", err)
-	}
-	if resp.StatusCode != http.StatusOK {
-		return refusal(resp, text)
 	}
 	return acknowledged(text, len(events))
 }
@@ -218,20 +173,4 @@ func acknowledged(text []byte, want int) error {
 		}
 	}
 	return nil
-}
-
-func refusal(resp *http.Response, text []byte) error {
-	var problem struct {
-		Title  string `json:"title"`
-		Detail string `json:"detail"`
-	}
-	a := &answer{status: resp.StatusCode, detail: string(text)}
-	if json.Unmarshal(text, &problem) == nil && problem.Title != "" {
-		a.detail = problem.Title + ": " + problem.Detail
-	}
-	a.detail = a.detail[:min(len(a.detail), reasonBytes)]
-	if s, err := strconv.Atoi(resp.Header.Get("Retry-After")); err == nil && s > 0 {
-		a.retryAfter = min(time.Duration(s)*time.Second, time.Minute)
-	}
-	return a
 }

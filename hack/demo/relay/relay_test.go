@@ -9,15 +9,14 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
-	"os"
 	"path/filepath"
 	"slices"
 	"sync"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/streamgateway/streamgateway/hack/demo/ledger"
+	"github.com/streamgateway/streamgateway/hack/demo/publish"
 )
 
 // listener is a gateway's publish endpoint as far as the relay can tell: it
@@ -83,7 +82,7 @@ func start(t *testing.T, l *listener, ids ...string) *bench {
 	}
 	server := httptest.NewServer(l)
 	b := &bench{ledger: book, relay: &Relay{
-		Outbox: book, Endpoint: server.URL, Client: server.Client(), Token: FileToken(""),
+		Outbox: book, Gateway: &publish.Gateway{Endpoint: server.URL, Client: server.Client(), Token: publish.FileToken("")},
 		Log: slog.New(slog.DiscardHandler), Rand: rand.New(rand.NewPCG(1, 2)),
 	}}
 	b.record(t, ids...)
@@ -196,38 +195,7 @@ func TestPauseGrowsToItsLimitAndHonoursTheGateway(t *testing.T) {
 			t.Errorf("pause after %d failures = %v", failures+1, d)
 		}
 	}
-	if d := r.pause(1, &answer{status: 503, retryAfter: 7 * time.Second}); d != 7*time.Second {
+	if d := r.pause(1, &publish.Refusal{Status: 503, RetryAfter: 7 * time.Second}); d != 7*time.Second {
 		t.Errorf("pause = %v, the gateway asked for 7s", d)
 	}
-}
-
-func TestTokenIsReadAgainAfterItsRotation(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		path := filepath.Join(t.TempDir(), "token")
-		write := func(s string) {
-			if err := os.WriteFile(path, []byte(s), 0o600); err != nil {
-				t.Fatal(err)
-			}
-		}
-		write("one\n")
-		token := FileToken(path)
-		want := func(s string) {
-			t.Helper()
-			if got, err := token(); err != nil || got != s {
-				t.Errorf("token = %q, %v, want %q", got, err, s)
-			}
-		}
-		want("one")
-		write("two")
-		want("one")
-		time.Sleep(tokenAge)
-		want("two")
-		if err := os.Remove(path); err != nil {
-			t.Fatal(err)
-		}
-		time.Sleep(tokenAge)
-		if got, err := token(); err == nil {
-			t.Errorf("token = %q after the file went away, want an error", got)
-		}
-	})
 }
