@@ -44,11 +44,18 @@ func SentByItsPage(r *http.Request, origin string) bool {
 	if sent := r.Header.Get("Origin"); sent != "" {
 		return sent == origin
 	}
+	return !FromAnotherSite(r)
+}
+
+// FromAnotherSite tells a request that a browser says it sends for a page of
+// another origin. No page can make a browser lie about that; programs, and
+// browsers over plain HTTP, say nothing.
+func FromAnotherSite(r *http.Request) bool {
 	switch r.Header.Get("Sec-Fetch-Site") {
 	case "", "same-origin", "none":
-		return true
+		return false
 	}
-	return false
+	return true
 }
 
 // fromTicket says who shows a ticket or a cookie; present is false when nobody

@@ -97,16 +97,7 @@ func (c *certificate) invalid(err error) error {
 // follow reads the files again and again until ctx ends. It looks at their
 // content: a mounted Secret is swapped by a symbolic link.
 func (c *certificate) follow(ctx context.Context) {
-	tick := time.NewTicker(c.poll)
-	defer tick.Stop()
-	for {
-		select {
-		case <-tick.C:
-			c.load(time.Now())
-		case <-ctx.Done():
-			return
-		}
-	}
+	every(ctx, c.poll, func() { c.load(time.Now()) })
 }
 
 // load takes over what the files hold, if that can be used. It is called by

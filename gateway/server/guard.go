@@ -55,16 +55,9 @@ func outcomeOf(ctx context.Context, err error) breaker.Result {
 // watch tries a log that was left alone without waiting for a publisher, who
 // may not come back for hours, and tells of outages once, until ctx ends.
 func (g *guard) watch(ctx context.Context, log *slog.Logger) {
-	tick := time.NewTicker(guardPeriod)
-	defer tick.Stop()
 	var told uint64 // outages
 	down := false
-	for {
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			return
-		}
+	every(ctx, guardPeriod, func() {
 		if g.breaker.Stats().State == breaker.HalfOpen {
 			try, stop := context.WithTimeout(ctx, probePatience)
 			_, _ = g.Append(try, nil, broker.AppendOptions{}) // the breaker keeps what comes of it
@@ -79,5 +72,5 @@ func (g *guard) watch(ctx context.Context, log *slog.Logger) {
 			down = false
 			log.Info("the log takes events again")
 		}
-	}
+	})
 }

@@ -22,15 +22,8 @@ const (
 
 // janitor cleans up and takes samples until ctx ends.
 func (s *Server) janitor(ctx context.Context) {
-	tick := time.NewTicker(janitorPeriod)
-	defer tick.Stop()
 	s.history.add(s.sample())
-	for {
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			return
-		}
+	every(ctx, janitorPeriod, func() {
 		began := time.Now()
 		s.engine.Evict()
 		s.publish.Sweep()
@@ -45,7 +38,7 @@ func (s *Server) janitor(ctx context.Context) {
 			s.history.add(s.sample())
 		}
 		s.alive.beat()
-	}
+	})
 }
 
 // pulse tells whether the janitor still comes round.

@@ -57,18 +57,7 @@ func (s *Server) useSecret(secret []byte) error {
 }
 
 // follow looks until ctx ends.
-func (k *sharedKey) follow(ctx context.Context) {
-	tick := time.NewTicker(keyPoll)
-	defer tick.Stop()
-	for {
-		select {
-		case <-tick.C:
-			k.look()
-		case <-ctx.Done():
-			return
-		}
-	}
-}
+func (k *sharedKey) follow(ctx context.Context) { every(ctx, keyPoll, k.look) }
 
 // look takes over another secret than the last one. One that is away or cannot
 // be used leaves the one before in use: its tickets are still out there.

@@ -3,6 +3,8 @@ package server
 import (
 	"net/http"
 	"net/http/pprof"
+
+	"github.com/streamgateway/streamgateway/gateway/auth"
 )
 
 // profilesPath is where profiles are, on the port of the console.
@@ -24,11 +26,10 @@ func profiles() http.Handler {
 // processor time.
 func fromNoOtherSite(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		switch r.Header.Get("Sec-Fetch-Site") {
-		case "", "none", "same-origin":
-			next.ServeHTTP(w, r)
-		default:
+		if auth.FromAnotherSite(r) {
 			http.Error(w, "not from another site", http.StatusForbidden)
+			return
 		}
+		next.ServeHTTP(w, r)
 	})
 }

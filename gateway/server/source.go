@@ -35,11 +35,9 @@ type file struct {
 const filePoll = time.Second
 
 func (f file) follow(ctx context.Context, take func([]byte)) {
-	tick := time.NewTicker(filePoll)
-	defer tick.Stop()
 	var last []byte
 	failing := false
-	for {
+	look := func() {
 		text, err := os.ReadFile(f.path)
 		switch {
 		case err != nil && !failing:
@@ -49,8 +47,19 @@ func (f file) follow(ctx context.Context, take func([]byte)) {
 			last = text
 		}
 		failing = err != nil
+	}
+	look()
+	every(ctx, filePoll, look)
+}
+
+// every calls do once in a period until ctx ends.
+func every(ctx context.Context, period time.Duration, do func()) {
+	tick := time.NewTicker(period)
+	defer tick.Stop()
+	for {
 		select {
 		case <-tick.C:
+			do()
 		case <-ctx.Done():
 			return
 		}

@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"sync/atomic"
 
+	"github.com/streamgateway/streamgateway/gateway/auth"
 	"github.com/streamgateway/streamgateway/gateway/limit"
 )
 
@@ -85,6 +86,5 @@ func crossSiteChange(r *http.Request) bool {
 	case http.MethodGet, http.MethodHead, http.MethodOptions:
 		return false
 	}
-	site := r.Header.Get("Sec-Fetch-Site")
-	return site != "" && site != "same-origin" && site != "none"
+	return auth.FromAnotherSite(r)
 }
