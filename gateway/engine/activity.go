@@ -19,8 +19,8 @@ type Activity struct {
 const maxActivityEvents = 10_000
 
 // Activity lists the n busiest channels of clients, busiest first, and the time
-// that they were watched for: what is kept of the last span, or what the newest 10,000
-// events took when that is less.
+// that they were watched for: what is kept of the last span, or what the newest
+// 10,000 events took when that is less.
 func (e *Engine) Activity(span time.Duration, n int) ([]Activity, time.Duration) {
 	now, head := time.Now(), e.ring.Head()
 	after := max(e.ring.First(), 1) - 1
