@@ -31,6 +31,7 @@ func rows() []row {
 		{"gateway/engine/...", []string{"gateway/engine/..."}, "provable, embeddable, benchmarked alone"},
 		{"gateway/broker/...", []string{"gateway/broker/...", "gateway/engine/wire"}, "knows records, not subscribers"},
 		{"gateway/auth", []string{"gateway/engine/wire"}, "knows channels and patterns only"},
+		{"gateway/auth/authtest", nil, "signs tokens for tests, and knows go-jose only"},
 		{"gateway/limit", []string{"gateway/engine/wire"}, "knows channels and patterns only"},
 		{"gateway/breaker", nil, "counts failures of whatever it guards"},
 		{"gateway/trace/...", []string{"gateway/engine/wire"}, "knows trace contexts, the SDK and OTLP, neither events nor requests"},

@@ -18,6 +18,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/streamgateway/streamgateway/api/v1alpha1"
+	"github.com/streamgateway/streamgateway/gateway/auth/authtest"
 )
 
 // signer is an issuer's key, with the key set that it publishes.
@@ -32,21 +33,9 @@ func signer(t *testing.T, kid string) (sign func() string, jwks string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	by, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.ES256, Key: private}, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
 	return func() string {
 		claims := fmt.Sprintf(`{"iss":"https://issuer.example","aud":"prices","sub":"u7","exp":%d,"sg":["a"]}`, time.Now().Add(time.Hour).Unix())
-		signed, err := by.Sign([]byte(claims))
-		if err != nil {
-			t.Fatal(err)
-		}
-		token, err := signed.CompactSerialize()
-		if err != nil {
-			t.Fatal(err)
-		}
-		return token
+		return authtest.Sign(t, jose.SigningKey{Algorithm: jose.ES256, Key: private}, nil, []byte(claims))
 	}, string(text)
 }
 

@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"github.com/go-jose/go-jose/v4"
+
+	"github.com/streamgateway/streamgateway/gateway/auth/authtest"
 )
 
 // issuer signs tokens and serves its keys.
@@ -98,19 +100,7 @@ func claimsOf(change map[string]any) map[string]any {
 
 func sign(t testing.TB, alg jose.SignatureAlgorithm, kid string, key any, payload []byte) string {
 	t.Helper()
-	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: alg, Key: key}, (&jose.SignerOptions{}).WithHeader("kid", kid))
-	if err != nil {
-		t.Fatal(err)
-	}
-	signed, err := signer.Sign(payload)
-	if err != nil {
-		t.Fatal(err)
-	}
-	text, err := signed.CompactSerialize()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return text
+	return authtest.Sign(t, jose.SigningKey{Algorithm: alg, Key: key}, (&jose.SignerOptions{}).WithHeader("kid", kid), payload)
 }
 
 // token is a good one, signed with its elliptic key.

@@ -17,6 +17,7 @@ import (
 
 	"github.com/go-jose/go-jose/v4"
 
+	"github.com/streamgateway/streamgateway/gateway/auth/authtest"
 	"github.com/streamgateway/streamgateway/gateway/engine/wire"
 )
 
@@ -117,18 +118,7 @@ func TestAHeaderBringsNoKeyOfItsOwn(t *testing.T) {
 		"x5u": (&jose.SignerOptions{}).WithHeader("x5u", elsewhere.URL),
 		"kid": (&jose.SignerOptions{}).WithHeader("kid", elsewhere.URL),
 	} {
-		signer, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.EdDSA, Key: own}, options)
-		if err != nil {
-			t.Fatal(err)
-		}
-		signed, err := signer.Sign(good)
-		if err != nil {
-			t.Fatal(err)
-		}
-		token, err := signed.CompactSerialize()
-		if err != nil {
-			t.Fatal(err)
-		}
+		token := authtest.Sign(t, jose.SigningKey{Algorithm: jose.EdDSA, Key: own}, options, good)
 		if _, err := a.Authenticate(request(token)); !errors.Is(err, ErrUnauthenticated) || asked {
 			t.Errorf("%s: %v, asked elsewhere: %t", name, err, asked)
 		}

@@ -15,6 +15,7 @@ import (
 
 	"github.com/go-jose/go-jose/v4"
 
+	"github.com/streamgateway/streamgateway/gateway/auth/authtest"
 	"github.com/streamgateway/streamgateway/gateway/config"
 )
 
@@ -58,19 +59,7 @@ func (l *login) bearer(subject string, channels ...string) string {
 	if err != nil {
 		l.t.Fatal(err)
 	}
-	by, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.ES256, Key: *l.key.Load()}, nil)
-	if err != nil {
-		l.t.Fatal(err)
-	}
-	signed, err := by.Sign(payload)
-	if err != nil {
-		l.t.Fatal(err)
-	}
-	text, err := signed.CompactSerialize()
-	if err != nil {
-		l.t.Fatal(err)
-	}
-	return "Bearer " + text
+	return "Bearer " + authtest.Sign(l.t, jose.SigningKey{Algorithm: jose.ES256, Key: *l.key.Load()}, nil, payload)
 }
 
 // asks is the rule that takes its tokens.

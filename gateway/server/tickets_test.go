@@ -18,22 +18,19 @@ import (
 	"github.com/go-jose/go-jose/v4"
 
 	"github.com/streamgateway/streamgateway/gateway/auth"
+	"github.com/streamgateway/streamgateway/gateway/auth/authtest"
 	"github.com/streamgateway/streamgateway/gateway/config"
 	"github.com/streamgateway/streamgateway/gateway/report"
 )
 
 // signer makes tokens that a gateway of issuing takes.
-type signer struct{ jose.Signer }
+type signer struct{ key jose.JSONWebKey }
 
 // issuing starts a gateway whose readers show JWTs, and pages of two shops may
 // ask.
 func issuing(t *testing.T, change func(*Options), tune func(*config.Hot)) (*gateway, signer) {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	s, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.ES256, Key: key}, (&jose.SignerOptions{}).WithHeader("kid", "k1"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -63,7 +60,7 @@ func issuing(t *testing.T, change func(*Options), tune func(*config.Hot)) (*gate
 	if _, nack := g.config.now(); nack != nil {
 		t.Fatal(nack.Message)
 	}
-	return g, signer{s}
+	return g, signer{private}
 }
 
 // token is for a reader of some channels.
@@ -84,15 +81,7 @@ func (s signer) claiming(t *testing.T, subject string, claims map[string]any) st
 	if err != nil {
 		t.Fatal(err)
 	}
-	signed, err := s.Sign(payload)
-	if err != nil {
-		t.Fatal(err)
-	}
-	text, err := signed.CompactSerialize()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return text
+	return authtest.Sign(t, jose.SigningKey{Algorithm: jose.ES256, Key: s.key}, nil, payload)
 }
 
 // send sends a request of a page, or of nobody in particular, and reads the
