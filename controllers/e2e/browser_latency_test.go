@@ -46,8 +46,7 @@ func TestAChangeIsTakenBackWhenPagesReportLateEvents(t *testing.T) {
 		}
 		return nil
 	})
-	// Half an interval after the first votes, so that these count.
-	time.Sleep(max(0, 6*time.Second-time.Since(begun)))
+	time.Sleep(max(0, 6*time.Second-time.Since(begun))) // half an interval after the first votes, so that these count
 	cluster.report(t, base, a, 2, 3000)
 	Eventually(t, 30*time.Second, "rolled back", func() error {
 		s := cluster.Get(t, ns, "prices").Status

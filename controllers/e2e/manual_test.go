@@ -58,7 +58,7 @@ func TestCommandsOfTheManualDoWhatTheySay(t *testing.T) {
 	wait("condition=Paused")
 	patch(`{"spec":{"batching":{"window":"20ms"}}}`)
 	wait(`jsonpath={.status.conditions[?(@.type=="Ready")].reason}=Paused`)
-	time.Sleep(2 * time.Second)
+	time.Sleep(2 * time.Second) // time to act after all
 	if now := field("{.status.activeRevision}"); now != second {
 		t.Errorf("paused, it went on from %s to %s", second, now)
 	}

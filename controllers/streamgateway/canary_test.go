@@ -186,8 +186,8 @@ func TestQuietStepWaitsForAPersonWhereSpecSaysSo(t *testing.T) {
 	}
 	w.event("Warning", "AnalysisInconclusive", "too few events")
 	w.stop()
-	w.operate(builtInImage) // the next leader waits as well
-	time.Sleep(2 * time.Second)
+	w.operate(builtInImage)     // the next leader waits as well
+	time.Sleep(2 * time.Second) // time for a pass to move on
 	if now := w.gateway().Status; now.Rollout.Step != 1 || now.Rollout.State != "Holding" {
 		t.Errorf("after another leader took over: %+v", now.Rollout)
 	}

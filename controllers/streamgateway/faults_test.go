@@ -109,7 +109,7 @@ func TestAPIServerThatWasAwayIsNotMetWithABurst(t *testing.T) {
 	_, before := w.pushed()
 	way.cut(true)
 	w.patch(`{"spec":{"batching":{"window":"10ms"}}}`)
-	for end := time.Now().Add(outage()); time.Now().Before(end); time.Sleep(time.Second) {
+	for end := time.Now().Add(outage()); time.Now().Before(end); time.Sleep(time.Second) { // the pod is asked all the while
 		response, err := http.Get("http://" + net.JoinHostPort(n.ip, "9090") + "/readyz")
 		if err != nil || response.StatusCode != http.StatusOK {
 			t.Fatalf("the pod does not serve: %v, %v", response, err)
@@ -131,7 +131,7 @@ func TestAPIServerThatWasAwayIsNotMetWithABurst(t *testing.T) {
 	})
 	took := time.Since(back)
 	w.condition(v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonReady)
-	time.Sleep(time.Second)
+	time.Sleep(time.Second) // time to write more often than it should
 	writes := map[string]int{}
 	sent := w.requests.since(tried)
 	for _, line := range sent {
@@ -175,7 +175,7 @@ func TestAnotherManagerLosesWhatTheOperatorSetsAndKeepsTheRest(t *testing.T) {
 	})
 	w.event("Normal", "DriftCorrected", "Service prices")
 	version := must(get[corev1.Service](w, "prices")).ResourceVersion
-	time.Sleep(6 * time.Second)
+	time.Sleep(6 * time.Second) // passes enough for a fight over it
 	if now := must(get[corev1.Service](w, "prices")).ResourceVersion; now != version {
 		t.Errorf("the operator wrote the Service again, from %s to %s", version, now)
 	}

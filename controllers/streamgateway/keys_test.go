@@ -48,7 +48,7 @@ func TestPodsShareASecretThatIsMadeOnceAndAnewWhenTheyMissIt(t *testing.T) {
 	}
 	w.stop() // the next operator finds out that the Secret is there, and leaves it
 	w.operate(builtInImage)
-	time.Sleep(2 * time.Second)
+	time.Sleep(2 * time.Second) // time to write it again
 	if now := must(get[corev1.Secret](w, "prices-keys")); now.ResourceVersion != first.ResourceVersion {
 		t.Error("the Secret was written again")
 	}

@@ -107,7 +107,7 @@ func TestPausedOperatorObservesAndChangesNothing(t *testing.T) {
 	if err := cluster.Update(t.Context(), service); err != nil {
 		t.Fatal(err)
 	}
-	time.Sleep(2 * time.Second)
+	time.Sleep(2 * time.Second) // time to write after all
 	if _, now := w.pushed(); now.Serial != before.Serial {
 		t.Errorf("config went from %d to %d", before.Serial, now.Serial)
 	}

@@ -291,7 +291,7 @@ func TestPodWithOurLabelsAndNoOwnerIsNotAsked(t *testing.T) {
 	pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: "stranger", Labels: d.Spec.Template.Labels}, Spec: *d.Spec.Template.Spec.DeepCopy()}
 	w.create(pod)
 	w.running(pod, ip, true)
-	time.Sleep(6 * time.Second)
+	time.Sleep(6 * time.Second) // longer than a round of questions to pods
 	if s := w.gateway().Status; *s.Pods.Current != 1 || s.Pods.Summary != "1/1" {
 		t.Errorf("the stranger was counted: %+v", s.Pods)
 	}

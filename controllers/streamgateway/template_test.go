@@ -34,7 +34,7 @@ func TestAddedTemplateIsWrittenOnce(t *testing.T) {
 		t.Errorf("the template is %+v", pod)
 	}
 	w.serve(builtInImage)
-	time.Sleep(3 * time.Second)
+	time.Sleep(3 * time.Second) // passes enough to write it again
 	writes := 0
 	for _, line := range w.requests.since(0) {
 		if strings.HasPrefix(line, "PATCH ") && strings.HasSuffix(line, "/deployments/"+d.Name) {
