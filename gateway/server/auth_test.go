@@ -86,6 +86,10 @@ func TestStreamsOutliveAnIssuerThatIsAwayAndEndWithAKeyThatIsWithdrawn(t *testin
 	if f := s.next("sg.open"); !strings.Contains(f.data, `"denied":[{"channel":"secrets"`) {
 		t.Errorf("opened with %s", f.data)
 	}
+	// Publishers have keys of their own, and only keys that were had outlive the issuer.
+	g.eventually("publishers' tokens are known", func() bool {
+		return g.publishAs("/channels/secrets/events", "application/json", "0", []string{"Authorization", l.bearer("bob", "secrets")}) == 200
+	})
 	l.away.Store(true)
 	g.eventually("the fault is told", func() bool { return g.report().KeysFault != "" })
 	if fault := g.report().KeysFault; strings.Contains(fault, "of=us") || !strings.Contains(fault, "503") {
