@@ -79,6 +79,8 @@ const (
 	ReasonSecretNotFound = "SecretNotFound"
 	// ReasonInvalidCertificate: a pod cannot use the certificate of a Secret.
 	ReasonInvalidCertificate = "InvalidCertificate"
+	// ReasonInvalidCredentials: a pod cannot use what a Secret holds.
+	ReasonInvalidCredentials = "InvalidCredentials"
 	// ReasonConfigMapNotFound: a ConfigMap, or its key, is not there.
 	ReasonConfigMapNotFound = "ConfigMapNotFound"
 	// ReasonInvalidJWKS: a key set cannot be had, or be used.

@@ -48,6 +48,9 @@ type Summary struct {
 	// SharedMissing are the pods that find no secret that all replicas share.
 	SharedMissing []string
 
+	// SharedInvalid are the pods that cannot use that secret.
+	SharedInvalid []string
+
 	// BrokerDown are the pods whose log fails, so that they refuse publishes.
 	BrokerDown []string
 
@@ -135,8 +138,11 @@ func (s *Summary) add(r *report.Report) {
 	if r.KeysFault != "" {
 		s.KeysFaults = append(s.KeysFaults, KeysFault{r.Pod, r.KeysFault})
 	}
-	if r.SharedSecret == report.SharedMissing {
+	switch r.SharedSecret {
+	case report.SharedMissing:
 		s.SharedMissing = append(s.SharedMissing, r.Pod)
+	case report.SharedInvalid:
+		s.SharedInvalid = append(s.SharedInvalid, r.Pod)
 	}
 	if c := r.CircuitBreaker.State; c == report.CircuitOpen || c == report.CircuitHalfOpen {
 		s.BrokerDown = append(s.BrokerDown, r.Pod)

@@ -118,6 +118,8 @@ func causesOfResolvedRefs() []cause {
 			s.sg.Status.Conditions = []metav1.Condition{{Type: v1alpha1.ConditionResolvedRefs, Status: metav1.ConditionFalse,
 				Reason: v1alpha1.ReasonSecretNotFound, Message: "as before", ObservedGeneration: s.sg.Generation}}
 		}, "ResolvedRefs=False/SecretNotFound", "as before"},
+		{"somebody has changed the Secret that pods share", func(s *scope) { s.summary.SharedInvalid = []string{"pod-a"} },
+			"ResolvedRefs=False/InvalidCredentials Ready=False/RefsNotResolved Available=True/MinimumPodsReady Stalled=False/NotStalled", "pod pod-a cannot use Secret prices-keys"},
 		{"nothing is referred to", func(*scope) {}, "ResolvedRefs=True/ResolvedRefs", ""},
 	}
 }

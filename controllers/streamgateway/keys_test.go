@@ -72,3 +72,34 @@ func TestPodsShareASecretThatIsMadeOnceAndAnewWhenTheyMissIt(t *testing.T) {
 		}
 	}
 }
+
+func TestASecretThatSomebodyChangedIsToldUntilItIsMadeAnew(t *testing.T) {
+	w := newWorld(t)
+	w.operate(builtInImage)
+	w.sample(v1alpha1.StreamGatewaySpec{})
+	_, n := w.serve(builtInImage)
+	secret := must(get[corev1.Secret](w, "prices-keys"))
+	secret.Data[report.KeysFile] = []byte("changeit")
+	if err := cluster.Update(t.Context(), secret); err != nil {
+		t.Fatal(err)
+	}
+	n.mountKeys()
+	c := w.condition(v1alpha1.ConditionResolvedRefs, metav1.ConditionFalse, v1alpha1.ReasonInvalidCredentials)
+	if want := "pod " + n.pod.Name + " cannot use Secret prices-keys, which somebody has changed; delete it, and it is made anew"; c.Message != want {
+		t.Errorf("the message is %q, want %q", c.Message, want)
+	}
+	w.condition(v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonRefsNotResolved)
+	w.condition(v1alpha1.ConditionAvailable, metav1.ConditionTrue, v1alpha1.ReasonMinimumPodsReady)
+	w.event("Warning", "RefNotResolved", "InvalidCredentials: pod "+n.pod.Name)
+	if err := cluster.Delete(t.Context(), secret); err != nil { // as the message says
+		t.Fatal(err)
+	}
+	n.mountKeys() // pods miss it now
+	w.within(30*time.Second, func() error {
+		_, err := get[corev1.Secret](w, "prices-keys")
+		return err
+	})
+	n.mountKeys()
+	w.condition(v1alpha1.ConditionResolvedRefs, metav1.ConditionTrue, v1alpha1.ReasonResolvedRefs)
+	w.condition(v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonReady)
+}

@@ -23,6 +23,9 @@ func (s *scope) resolvedRefs() verdict {
 	if faults := s.summary.KeysFaults; len(faults) > 0 {
 		return no(v1alpha1.ReasonInvalidJWKS, "pod %s: %s", faults[0].Pod, faults[0].Message)
 	}
+	if pods := s.summary.SharedInvalid; len(pods) > 0 {
+		return no(v1alpha1.ReasonInvalidCredentials, "pod %s cannot use Secret %s, which somebody has changed; delete it, and it is made anew", pods[0], resources.KeysName(s.sg.Name))
+	}
 	if s.usesTLS() && len(s.certificates()) == 0 && s.replicas() > 0 {
 		if c := s.before(v1alpha1.ConditionResolvedRefs); c != nil && c.ObservedGeneration == s.sg.Generation {
 			return verdict{status: c.Status, reason: c.Reason, message: c.Message} // nothing new is known
