@@ -178,9 +178,10 @@ func TestStatusAnswersWhenTheSerialRunsOrIsRefused(t *testing.T) {
 }
 
 func TestDrainUnderLoadTellsEveryClientAndAcknowledgesToTheEnd(t *testing.T) {
+	drain := config.Drain{Timeout: 3 * time.Second, PreStopDelay: 2 * time.Second}
 	cold, err := config.Encode(config.Cold{
 		Listener: config.Listener{Port: 8080}, Observability: config.Admin{AdminPort: 9090},
-		Drain: config.Drain{Timeout: 3 * time.Second, PreStopDelay: 500 * time.Millisecond},
+		Drain: drain,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -228,15 +229,15 @@ func TestDrainUnderLoadTellsEveryClientAndAcknowledgesToTheEnd(t *testing.T) {
 	began := time.Now()
 	g.stop()
 	g.eventually("not ready", func() bool { return g.status(g.admin+report.ReadyzPath) == 503 })
-	if d := time.Since(began); d > 400*time.Millisecond {
+	if d := time.Since(began); d > drain.PreStopDelay {
 		t.Errorf("unready after %s", d)
 	}
 	g.open("channels=a").next("sg.open") // not ready, still serving
 	for i, s := range streams {
-		drain := s.next("sg.drain")
+		told := s.next("sg.drain")
 		last := s.closed()
 		if last.event != "sg.end" || !strings.Contains(last.data, `"reason":"drain"`) {
-			t.Errorf("stream %d was told %s and ended with %+v", i, drain.data, last)
+			t.Errorf("stream %d was told %s and ended with %+v", i, told.data, last)
 		}
 	}
 	if err := <-g.ended; err != nil {
@@ -246,7 +247,9 @@ func TestDrainUnderLoadTellsEveryClientAndAcknowledgesToTheEnd(t *testing.T) {
 	took := time.Since(began)
 	close(stop)
 	publishers.Wait()
-	if took < 500*time.Millisecond || took > 4*time.Second || acked.Load() == 0 || refused.Load() > 0 {
+	// A client that dialled ahead holds a connection on which it said nothing: it
+	// is waited for as somebody's request is.
+	if latest := drain.PreStopDelay + drain.Timeout + finishTimeout; took < drain.PreStopDelay || took > latest || acked.Load() == 0 || refused.Load() > 0 {
 		t.Errorf("drained in %s, %d acked, %d refused", took, acked.Load(), refused.Load())
 	}
 	t.Logf("drained 51 streams in %s while %d events were acknowledged", took.Round(time.Millisecond), acked.Load())
