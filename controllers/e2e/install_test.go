@@ -32,6 +32,8 @@ func TestEmptySpecIsReadyWithinHalfAMinute(t *testing.T) {
 		{[]string{"describe", "sg", "prices", "-n", ns}, []string{"Conditions:", "Programmed", "Events:", "RevisionPromoted"}},
 		{[]string{"explain", "sg.spec.queue"}, []string{"FIELDS:", "maxEvents", "slowConsumerPolicy", "lag"}},
 		{[]string{"explain", "sg.spec.batching"}, []string{"window", "50ms", "maxBytes", "256Ki"}},
+		// Nothing here enforces it; that it names this operator shows in the object.
+		{[]string{"describe", "networkpolicy", "prices", "-n", ns}, []string{"To Port: http/TCP", "From: <any>", "To Port: admin/TCP", "kubernetes.io/metadata.name=" + OperatorNamespace, "streamgateway.io/scrape=allowed"}},
 	} {
 		out := cluster.Kubectl(t, "", c.args...)
 		t.Logf("$ kubectl %s\n%s", strings.Join(c.args, " "), out)

@@ -20,6 +20,8 @@ import (
 const (
 	// ContainerName is the name of the gateway's container.
 	ContainerName = "gateway"
+	// ClientPortName is the name of the port that clients connect to.
+	ClientPortName = "http"
 	// AdminPortName is the name of the port that the operator asks.
 	AdminPortName = "admin"
 
@@ -123,7 +125,7 @@ func container(sg *v1alpha1.StreamGateway, p *Plan) *corev1ac.ContainerApplyConf
 		WithArgs("--config="+configPath, "--template-hash="+p.TemplateHash, "--cluster").
 		WithEnv(environment(sg)...).
 		WithPorts(
-			port("http", p.Cold.Listener.Port),
+			port(ClientPortName, p.Cold.Listener.Port),
 			port(AdminPortName, p.Cold.Observability.AdminPort)).
 		WithReadinessProbe(probe(report.ReadyzPath).WithPeriodSeconds(1).WithFailureThreshold(2)).
 		WithLivenessProbe(probe(report.HealthzPath).WithPeriodSeconds(10).WithFailureThreshold(3)).

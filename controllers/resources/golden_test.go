@@ -63,7 +63,7 @@ func render(t *testing.T, sg *v1alpha1.StreamGateway) []byte {
 	if err != nil {
 		t.Fatal(err)
 	}
-	objects := []any{Account(sg), Role(sg), RoleBinding(sg), configMap, Deployment(sg, plan, *sg.Spec.Gateway.Replicas), Service(sg)}
+	objects := []any{Account(sg), Role(sg), RoleBinding(sg), configMap, Deployment(sg, plan, *sg.Spec.Gateway.Replicas), Service(sg), NetworkPolicy(sg, "streamgateway-system")}
 	if budget := DisruptionBudget(sg, plan.TemplateHash); budget != nil {
 		objects = append(objects, budget)
 	}

@@ -17,7 +17,7 @@ func Service(sg *v1alpha1.StreamGateway) *corev1ac.ServiceApplyConfiguration {
 		WithName("http"). // meshes and load balancers go by name or protocol
 		WithProtocol(corev1.ProtocolTCP).
 		WithPort(s.Port).
-		WithTargetPort(intstr.FromString("http"))
+		WithTargetPort(intstr.FromString(ClientPortName))
 	if sg.Spec.Listener.TLS != nil {
 		port.WithName("https").WithAppProtocol("https")
 	}

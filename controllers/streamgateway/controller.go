@@ -45,6 +45,7 @@ type Reconciler struct {
 	Recorder      events.EventRecorder
 	Fleet         *fleet.Client
 	Image         string // what gateways run that name no image
+	Namespace     string // that the operator runs in; empty: outside of the cluster
 
 	memories memories
 }

@@ -14,6 +14,7 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	eventsv1 "k8s.io/api/events/v1"
+	networkingv1 "k8s.io/api/networking/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -40,6 +41,7 @@ func children(w *world) map[string]client.Object {
 		"RoleBinding":    must(get[rbacv1.RoleBinding](w, "prices-gateway")),
 		"ConfigMap":      must(get[corev1.ConfigMap](w, "prices-config")),
 		"Service":        must(get[corev1.Service](w, "prices")),
+		"NetworkPolicy":  must(get[networkingv1.NetworkPolicy](w, "prices")),
 		"Deployment":     &d[len(d)-1],
 		"StreamGateway":  w.gateway(),
 	}
@@ -125,6 +127,7 @@ func TestDriftIsRepairedAndWhatOthersSetIsLeftAlone(t *testing.T) {
 	merge(d, `{"spec":{"template":{"spec":{"terminationGracePeriodSeconds":1}}}}`)
 	merge(must(get[corev1.ServiceAccount](w, "prices-gateway")), `{"metadata":{"labels":{"streamgateway.io/component":null}}}`)
 	merge(must(get[rbacv1.Role](w, "prices-gateway")), `{"rules":[{"apiGroups":[""],"resources":["secrets"],"verbs":["get"]}]}`)
+	merge(must(get[networkingv1.NetworkPolicy](w, "prices")), `{"spec":{"ingress":[{}]}}`)
 	merge(must(get[corev1.ConfigMap](w, "prices-config")), `{"data":{"hot.json":"{}"}}`)
 	if err := cluster.Delete(ctx, must(get[rbacv1.RoleBinding](w, "prices-gateway"))); err != nil {
 		t.Fatal(err)
@@ -141,6 +144,8 @@ func TestDriftIsRepairedAndWhatOthersSetIsLeftAlone(t *testing.T) {
 			return fmt.Errorf("the ServiceAccount's label is still gone")
 		case after["Role"].(*rbacv1.Role).Rules[0].Resources[0] != "configmaps":
 			return fmt.Errorf("the Role is still changed")
+		case len(after["NetworkPolicy"].(*networkingv1.NetworkPolicy).Spec.Ingress) != 2:
+			return fmt.Errorf("the NetworkPolicy is still changed")
 		case !strings.Contains(after["ConfigMap"].(*corev1.ConfigMap).Data["hot.json"], `"serial":2`):
 			return fmt.Errorf("the ConfigMap is still changed: %s", after["ConfigMap"].(*corev1.ConfigMap).Data["hot.json"])
 		}
@@ -154,7 +159,7 @@ func TestDriftIsRepairedAndWhatOthersSetIsLeftAlone(t *testing.T) {
 	if s := must(get[corev1.Service](w, "prices")); s.Spec.SessionAffinity != corev1.ServiceAffinityClientIP {
 		t.Error("a field of the Service that the operator does not set was changed back")
 	}
-	for _, name := range []string{"Deployment " + d.Name, "ServiceAccount prices-gateway", "Role prices-gateway", "RoleBinding prices-gateway", "ConfigMap prices-config"} {
+	for _, name := range []string{"Deployment " + d.Name, "ServiceAccount prices-gateway", "Role prices-gateway", "RoleBinding prices-gateway", "ConfigMap prices-config", "NetworkPolicy prices"} {
 		w.event("Normal", "DriftCorrected", name)
 	}
 }

@@ -7,6 +7,7 @@ import (
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
 	policyv1 "k8s.io/api/policy/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -52,7 +53,7 @@ func children() []client.Object {
 	return []client.Object{
 		&appsv1.Deployment{}, &corev1.Service{}, &corev1.ConfigMap{}, &corev1.ServiceAccount{},
 		&rbacv1.Role{}, &rbacv1.RoleBinding{}, &policyv1.PodDisruptionBudget{},
-		&appsv1.ControllerRevision{},
+		&appsv1.ControllerRevision{}, &networkingv1.NetworkPolicy{},
 	}
 }
 
@@ -63,20 +64,27 @@ func replicaSetMetadata() *metav1.PartialObjectMetadata {
 	return m
 }
 
-// Register adds the controllers of this package to a manager. image is what
-// gateways run that name none; namespaces are those served, none: all.
-func Register(m ctrl.Manager, image string, namespaces []string) error {
+// Options are what the controllers of this package have to be told.
+type Options struct {
+	Image     string   // what gateways run that name none
+	Served    []string // namespaces; none: all
+	Namespace string   // that the operator runs in; empty: in none, outside of the cluster
+}
+
+// Register adds the controllers of this package to a manager.
+func Register(m ctrl.Manager, o Options) error {
 	r := &Reconciler{
-		Client:   m.GetClient(),
-		Live:     m.GetAPIReader(),
-		Recorder: m.GetEventRecorder(ControllerName),
-		Fleet:    fleet.NewClient(),
-		Image:    image,
+		Client:    m.GetClient(),
+		Live:      m.GetAPIReader(),
+		Recorder:  m.GetEventRecorder(ControllerName),
+		Fleet:     fleet.NewClient(),
+		Image:     o.Image,
+		Namespace: o.Namespace,
 	}
 	if err := r.register(m); err != nil {
 		return fmt.Errorf("registering the StreamGateway controller: %w", err)
 	}
-	reviewers := &reviewers{Client: m.GetClient(), live: m.GetAPIReader(), recorder: r.Recorder, namespaces: namespaces}
+	reviewers := &reviewers{Client: m.GetClient(), live: m.GetAPIReader(), recorder: r.Recorder, namespaces: o.Served}
 	if err := reviewers.register(m); err != nil {
 		return fmt.Errorf("registering the token reviewer controller: %w", err)
 	}

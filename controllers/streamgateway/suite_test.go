@@ -265,7 +265,7 @@ func startOperator(t *testing.T, seen *requests, change func(*ctrl.Options), ima
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := streamgateway.Register(m, image, []string{namespace}); err != nil {
+	if err := streamgateway.Register(m, streamgateway.Options{Image: image, Served: []string{namespace}, Namespace: operatorNamespace}); err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())

@@ -44,7 +44,7 @@ func run(o options) error {
 	if err != nil {
 		return err
 	}
-	if err := streamgateway.Register(m, o.gatewayImage, o.watchNamespaces); err != nil {
+	if err := streamgateway.Register(m, streamgateway.Options{Image: o.gatewayImage, Served: o.watchNamespaces, Namespace: o.namespace}); err != nil {
 		return err
 	}
 	logger.Info("The operator starts", "version", version, "gatewayImage", o.gatewayImage)

@@ -45,6 +45,7 @@ const namespaceFile = "/var/run/secrets/kubernetes.io/serviceaccount/namespace"
 type options struct {
 	gatewayImage    string
 	watchNamespaces []string
+	namespace       string // of the pod; empty: this is none
 	leaderElect     bool
 	leaseNamespace  string
 	metricsAddress  string
@@ -55,9 +56,9 @@ type options struct {
 }
 
 func parse(args []string, out io.Writer) (options, error) {
-	_, err := os.Stat(namespaceFile)
+	namespace, err := os.ReadFile(namespaceFile)
 	inCluster := err == nil
-	var o options
+	o := options{namespace: strings.TrimSpace(string(namespace))}
 	var showVersion bool
 	f := pflag.NewFlagSet("manager", pflag.ContinueOnError)
 	f.SetOutput(out)
