@@ -49,10 +49,11 @@ class Program {
 /**
  * One gateway. Without hot and cold it runs as `--dev`; with them from a folder
  * of documents, where everybody may publish too. A `listen` of an earlier
- * gateway brings it back on the same port.
+ * gateway brings it back on the same port. `tls` has the files of a certificate.
  */
-export async function startGateway(t, { hot, cold, listen = "127.0.0.1:0" } = {}) {
+export async function startGateway(t, { hot, cold, tls, listen = "127.0.0.1:0" } = {}) {
   const args = ["--listen", listen, "--admin", "127.0.0.1:0", "--local", "127.0.0.1:0"];
+  if (tls) args.push("--tls-cert", tls.cert, "--tls-key", tls.key);
   if (hot || cold) {
     const folder = await mkdtemp(join(tmpdir(), "clients-"));
     t.after(() => rm(folder, { recursive: true }));
@@ -67,7 +68,8 @@ export async function startGateway(t, { hot, cold, listen = "127.0.0.1:0" } = {}
   const serves = JSON.parse(await program.line('"gateway serves"'));
   program.listen = serves.listen;
   program.console = `http://${serves.console}`;
-  program.url = `http://${program.listen}`;
+  program.admin = `http://${serves.admin}`;
+  program.url = `${tls ? "https" : "http"}://${program.listen}`;
   return program;
 }
 

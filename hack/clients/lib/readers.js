@@ -9,11 +9,11 @@ const WAIT_MS = 15_000;
 const CHROMIUM_FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
   "--disable-background-networking", "--disable-component-update", "--disable-sync"];
 
-/** Starts one of Debian's browsers with a profile of its own, in a folder that goes with it. */
-export function launch(name) {
+/** Starts one of Debian's browsers with a profile of its own, in a folder that goes with it; `options` are puppeteer's. */
+export function launch(name, options = {}) {
   return name === "firefox"
-    ? puppeteer.launch({ browser: "firefox", executablePath: "/usr/bin/firefox-esr", headless: true })
-    : puppeteer.launch({ browser: "chrome", executablePath: "/usr/bin/chromium", headless: true, args: CHROMIUM_FLAGS });
+    ? puppeteer.launch({ browser: "firefox", executablePath: "/usr/bin/firefox-esr", headless: true, ...options })
+    : puppeteer.launch({ browser: "chrome", executablePath: "/usr/bin/chromium", headless: true, args: CHROMIUM_FLAGS, ...options });
 }
 
 /**
