@@ -97,24 +97,53 @@ for (const name of ["chromium", "firefox"]) {
       assert.ok(reconnectAttempts >= 1);
     });
 
-    if (name === "chromium") {
-      test("offline waits, online is back within a second, without loss", async (t) => {
-        let proxy;
-        const { gateway, tab } = await open(t, { through: async (gateway) => (proxy = await startProxy(t, gateway, "gzip")) });
-        const load = startLoad(gateway);
-        await tab.until("some events", (m) => m.got > 5);
-        await tab.page.setOfflineMode(true);
-        proxy.cut(); // the browser itself would let a stream go on
-        await tab.until("offline", (m) => m.connectionState === "offline", 10_000);
-        await sleep(1000);
-        const from = Date.now();
-        await tab.page.setOfflineMode(false);
-        await tab.until("connected", (m) => m.connectionState === "connected");
-        t.diagnostic(`connected ${Date.now() - from} ms after the network came back`);
-        await whole(tab, await load.stop());
-        assert.deepEqual(await tab.get("resets"), []);
-      });
-    }
+    test("offline waits, online is back within a second, without loss", async (t) => {
+      let proxy;
+      const { gateway, tab } = await open(t, { through: async (gateway) => (proxy = await startProxy(t, gateway, "gzip")) });
+      const load = startLoad(gateway);
+      await tab.until("some events", (m) => m.got > 5);
+      await tab.page.setOfflineMode(true);
+      proxy.cut(); // the browser itself would let a stream go on
+      await tab.until("offline", (m) => m.connectionState === "offline", 10_000);
+      await sleep(1000);
+      const from = Date.now();
+      await tab.page.setOfflineMode(false);
+      await tab.until("connected", (m) => m.connectionState === "connected");
+      t.diagnostic(`connected ${Date.now() - from} ms after the network came back`);
+      await whole(tab, await load.stop());
+      assert.deepEqual(await tab.get("resets"), []);
+    });
+
+    test("a page that is left and come back to goes on where it was, whether the browser kept it or loads it again", async (t) => {
+      const { gateway, tab, origin } = await open(t);
+      const load = startLoad(gateway);
+      await tab.until("some events", (m) => m.got > 10);
+      await tab.page.evaluate(() => addEventListener("pagehide", () => localStorage.setItem("got", JSON.stringify(page.got))));
+      await tab.page.goto(`${origin}/elsewhere`);
+      await sleep(1000);
+      await tab.page.goBack();
+      const kept = await tab.page.evaluate(() => "page" in globalThis);
+      if (!kept) {
+        await tab.start();
+        await tab.page.evaluate(() => { page.got = JSON.parse(localStorage.getItem("got")); });
+        await tab.subscribe();
+      }
+      await sleep(500);
+      await whole(tab, await load.stop());
+      assert.deepEqual(await tab.get("resets"), []);
+      t.diagnostic(kept ? "the page was kept" : "the page was loaded again");
+    });
+
+    test("a tab that is frozen and thawed has lost nothing", { skip: name !== "chromium" && "nothing freezes a page of Firefox from outside" }, async (t) => {
+      const { gateway, tab } = await open(t, { options: { share: false } });
+      const load = startLoad(gateway);
+      await tab.until("some events", (m) => m.got > 10);
+      await tab.lifecycle("frozen");
+      await sleep(3000); // longer than the gateway's heartbeat, and than the client waits for one
+      await tab.lifecycle("active");
+      await whole(tab, await load.stop());
+      assert.deepEqual(await tab.get("resets"), []);
+    });
 
     test("storage that is blocked takes away nothing else", async (t) => {
       const origin = await servePage(t);

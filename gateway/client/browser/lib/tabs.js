@@ -70,6 +70,11 @@ export class Tab {
   async load(url) {
     if (url) await this.page.goto(url);
     else await this.page.reload();
+    await this.start();
+  }
+
+  /** Makes the client on a page that was loaded just now. */
+  async start() {
     await this.page.evaluate(`reader(${JSON.stringify(`${this.gateway.url}/v2/realtime`)}, ${JSON.stringify(this.options)})`);
   }
 
