@@ -111,7 +111,7 @@ func Summarize(samples []Sample, silent int, w Wanted) Summary {
 		}
 	}
 	if s.Connections > 0 {
-		s.QueuePercent /= float64(s.Connections)
+		s.QueuePercent = min(s.QueuePercent/float64(s.Connections), 100)
 	} else {
 		s.QueuePercent = 0
 	}
@@ -227,7 +227,7 @@ func percent(part, whole float64) float64 {
 	if whole <= 0 {
 		return 0
 	}
-	return 100 * part / whole
+	return min(100*part/whole, 100) // of huge numbers it can be a trace more
 }
 
 func duration(seconds float64) time.Duration {

@@ -121,6 +121,16 @@ func TestPodsWhoseLogFailsAreNamed(t *testing.T) {
 	}
 }
 
+func TestNoShareIsMoreThanAllOfIt(t *testing.T) {
+	s := Summarize([]Sample{{
+		Older: &report.Report{Time: at(0)},
+		Newer: report.Report{Time: at(1), Events: report.Events{Dropped: 0xa400000000001}},
+	}}, 0, Wanted{})
+	if s.DropPercent != 100 {
+		t.Errorf("%v %% of events were dropped", s.DropPercent)
+	}
+}
+
 // Reports come in minutes, so what pods tell of the last one is summed as it is.
 func TestReportsOfPagesAreSummedOverPodsWithoutAnOlderSample(t *testing.T) {
 	s := Summarize([]Sample{
