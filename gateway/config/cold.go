@@ -8,6 +8,48 @@ type Cold struct {
 	Listener      Listener `json:"listener"`
 	Observability Admin    `json:"observability"`
 	Drain         Drain    `json:"drain"`
+	Broker        Broker   `json:"broker"`
+}
+
+// Broker is where events get their order and are kept for clients that come
+// back.
+type Broker struct {
+	Type string `json:"type"` // one of the Broker constants
+	// SubjectPrefix is what all NATS subjects of this gateway begin with; needed
+	// unless Type is Memory.
+	SubjectPrefix string `json:"subjectPrefix,omitempty"`
+	NATS          NATS   `json:"nats,omitzero"` // only with Type NATS
+}
+
+// Types of brokers.
+const (
+	BrokerMemory = "Memory" // in the one pod
+	BrokerNATS   = "NATS"   // a JetStream stream of servers that somebody else runs
+)
+
+// NATS is the stream, and how to come to it.
+type NATS struct {
+	URL    string `json:"url"`              // one server or several, parted by commas
+	Stream string `json:"stream,omitempty"` // empty = SubjectPrefix with _ for each dot
+	// CredentialsSecretRef is mounted as the folder CredentialsFolder and holds
+	// nats.creds, or token, or username and password; without a name the servers
+	// ask for nothing.
+	CredentialsSecretRef SecretRef `json:"credentialsSecretRef,omitzero"`
+	// CASecretRef is mounted as the folder CAFolder and holds ca.crt; with a name
+	// nothing but TLS is spoken.
+	CASecretRef SecretRef `json:"caSecretRef,omitzero"`
+}
+
+// Folders below the one that the gateway's --nats-path names, each the mount of
+// a Secret.
+const (
+	CredentialsFolder = "credentials"
+	CAFolder          = "ca"
+)
+
+// SecretRef is a Secret in the gateway's own namespace.
+type SecretRef struct {
+	Name string `json:"name,omitempty"` // empty = none
 }
 
 // Gateway names the StreamGateway that the pod belongs to; both are empty for

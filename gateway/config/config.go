@@ -106,6 +106,7 @@ func Default() (Cold, Hot) {
 		Listener:      Listener{Port: 8080},
 		Observability: Admin{AdminPort: 9090},
 		Drain:         Drain{Timeout: 30 * time.Second, PreStopDelay: 5 * time.Second},
+		Broker:        Broker{Type: BrokerMemory},
 	}
 	hot := Hot{
 		Batching: Batching{Window: 50 * time.Millisecond, MaxEvents: 100, MaxBytes: 256 << 10},

@@ -194,6 +194,33 @@ func TestColdPortsMustDifferAndDrainHasBounds(t *testing.T) {
 	}
 }
 
+func TestTheBrokerNeedsServersAndASubjectThatNATSTakes(t *testing.T) {
+	good := Broker{Type: BrokerNATS, SubjectPrefix: "sg.shop.prices", NATS: NATS{URL: "tls://one:4222, nats://two:4222", Stream: "PRICES_1"}}
+	cold, _ := Default()
+	if cold.Broker = good; cold.Validate() != nil {
+		t.Errorf("refused: %v", cold.Validate())
+	}
+	for want, spoil := range map[string]func(*Broker){
+		`broker.type: "Kafka" is not known`:                         func(b *Broker) { b.Type = "Kafka" },
+		`broker.subjectPrefix: "" is not 1 to 128 bytes`:            func(b *Broker) { b.SubjectPrefix = "" },
+		`broker.subjectPrefix: "sg.>" is not`:                       func(b *Broker) { b.SubjectPrefix = "sg.>" },
+		`broker.subjectPrefix: "$JS.API" is not`:                    func(b *Broker) { b.SubjectPrefix = "$JS.API" },
+		`broker.subjectPrefix: "sg..prices" is not`:                 func(b *Broker) { b.SubjectPrefix = "sg..prices" },
+		`broker.nats.url: "" is not a list`:                         func(b *Broker) { b.NATS.URL = "" },
+		`broker.nats.url: "nats://one:4222," is not a list`:         func(b *Broker) { b.NATS.URL = "nats://one:4222," },
+		`broker.nats.url: "a URL with a user in it" is not`:         func(b *Broker) { b.NATS.URL = "nats://me:secret@one:4222" },
+		`broker.nats.url: "http://one" is not`:                      func(b *Broker) { b.NATS.URL = "http://one" },
+		`broker.nats.stream: "a.b" is not`:                          func(b *Broker) { b.NATS.Stream = "a.b" },
+		`broker.nats.credentialsSecretRef.name: 254 is not between`: func(b *Broker) { b.NATS.CredentialsSecretRef.Name = strings.Repeat("n", 254) },
+	} {
+		cold.Broker = good
+		spoil(&cold.Broker)
+		if err := cold.Validate(); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("got %v, want %q", err, want)
+		}
+	}
+}
+
 func TestDurationFormIsTheOneOfTheCustomResource(t *testing.T) {
 	for text, want := range map[string]time.Duration{
 		"50ms": 50 * time.Millisecond, "0s": 0, "0ms": 0, "1h30m": 90 * time.Minute, "5m": 5 * time.Minute,

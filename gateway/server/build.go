@@ -80,6 +80,9 @@ func New(o Options) (*Server, error) {
 }
 
 func (s *Server) openLog() error {
+	if kind := s.cold.Broker.Type; kind != config.BrokerMemory {
+		return fmt.Errorf("opening the log: this version has no broker %s yet; use %s", kind, config.BrokerMemory)
+	}
 	log, err := memory.New(rand.Reader)
 	if err != nil {
 		return fmt.Errorf("opening the log: %w", err)

@@ -49,6 +49,9 @@ type Options struct {
 	TLSCert, TLSKey string
 	// TLSPath is where the Secret that the cold document names is mounted.
 	TLSPath string
+	// NATSPath is where the Secrets of broker.nats of the cold document are
+	// mounted, as config.CredentialsFolder and config.CAFolder.
+	NATSPath string
 	// Keys is the folder with the secret that all replicas share, read again
 	// when it changes; "" = a secret of this process alone.
 	Keys string

@@ -61,6 +61,7 @@ func parse(args []string) (flags, error) {
 	set.StringVar(&f.TLSCert, "tls-cert", "", "PEM `file` of the certificate that clients are answered with; read again when it changes")
 	set.StringVar(&f.TLSKey, "tls-key", "", "PEM `file` of its key")
 	set.StringVar(&f.TLSPath, "tls-path", "", "`folder` where the Secret listener.tls.secretName of the cold document is mounted; while it is empty, the port for clients is closed")
+	set.StringVar(&f.NATSPath, "nats-path", "", "`folder` where the Secrets that broker.nats of the cold document names are mounted, as credentials and ca")
 	set.StringVar(&f.Keys, "keys", "", "`folder` with the file secret of 32 bytes that all replicas share, from which tickets are made; none = of this process alone")
 	set.BoolVar(&f.Cluster, "cluster", false, "watch the ConfigMap and review publishers through the API server; needs --config")
 	set.StringVar(&f.TemplateHash, "template-hash", "", "which cold document to read: cold.`hash`.json")
