@@ -67,6 +67,12 @@ const (
 // Reasons of Accepted.
 const (
 	ReasonAccepted = "Accepted"
+	// ReasonInvalidPodTemplatePatch: spec.gateway.template.patch cannot be
+	// merged, or takes away what the gateway needs.
+	ReasonInvalidPodTemplatePatch = "InvalidPodTemplatePatch"
+	// ReasonReservedKey: spec.gateway.template sets a label or variable that is
+	// the operator's own.
+	ReasonReservedKey = "ReservedKey"
 	// ReasonPinnedRevisionNotFound: spec.override pins a revision that nobody
 	// knows.
 	ReasonPinnedRevisionNotFound = "PinnedRevisionNotFound"

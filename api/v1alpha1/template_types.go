@@ -1,6 +1,9 @@
 package v1alpha1
 
-import corev1 "k8s.io/api/core/v1"
+import (
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+)
 
 // PodTemplate is what is added to the pods of a gateway.
 //
@@ -72,6 +75,47 @@ type PodTemplate struct {
 	// +kubebuilder:validation:MaxItems=64
 	// +optional
 	Env []EnvVar `json:"env,omitempty"`
+
+	// patch has the last word on the pods: for sidecars, volumes, a security
+	// context, and whatever else has no field of its own. One that cannot be
+	// merged, or that takes away what the gateway needs, is refused by the
+	// condition Accepted, and what runs runs on. Absent: nothing is merged.
+	// +optional
+	Patch *PodPatch `json:"patch,omitempty"` //nolint:kubeapilinter // a pointer tells absent from empty, which is refused
+}
+
+// PatchType is how a patch is merged.
+//
+// +kubebuilder:validation:Enum=StrategicMerge;JSONMerge
+type PatchType string
+
+// Values of PatchType.
+const (
+	// PatchStrategicMerge merges lists by the keys that Kubernetes gives them:
+	// containers by name, so that a new name is a new container.
+	PatchStrategicMerge PatchType = "StrategicMerge"
+	// PatchJSONMerge replaces lists as a whole (RFC 7386).
+	PatchJSONMerge PatchType = "JSONMerge"
+)
+
+// PodPatch is merged over the pods that follow from all other fields.
+type PodPatch struct {
+	// type is how value is merged: StrategicMerge (default) as by kubectl, or
+	// JSONMerge, which replaces lists as a whole. Effect: restart.
+	// +streamgateway:class=restart
+	// +kubebuilder:default=StrategicMerge
+	// +optional
+	Type PatchType `json:"type,omitempty"`
+
+	// value is a part of a pod template: metadata and spec. It may not change
+	// the labels that the operator sets, nor the volumes config, keys and tls,
+	// nor command, args, ports, image, resources and those volumes' mounts of
+	// the container named gateway, nor name another container's port http or
+	// admin. Required. Effect: restart.
+	// +streamgateway:class=restart
+	// +kubebuilder:pruning:PreserveUnknownFields
+	// +required
+	Value *runtime.RawExtension `json:"value,omitempty"`
 }
 
 // EnvVar is one environment variable.

@@ -80,7 +80,8 @@ func ProgressDeadline(spec *v1alpha1.StreamGatewaySpec) time.Duration {
 	return 5 * time.Minute // of an object that was stored before there was such a field
 }
 
-func podTemplate(sg *v1alpha1.StreamGateway, p *Plan) *corev1ac.PodTemplateSpecApplyConfiguration {
+// plainPods are the pods without what spec.gateway.template.patch makes of them.
+func plainPods(sg *v1alpha1.StreamGateway, p *Plan) *corev1ac.PodTemplateSpecApplyConfiguration {
 	drain := p.Cold.Drain
 	spec := corev1ac.PodSpec().
 		WithServiceAccountName(AccountName(sg.Name)).

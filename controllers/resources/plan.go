@@ -42,6 +42,10 @@ type Plan struct {
 	StatusInterval time.Duration
 	// RenderVersion is how its pods are rendered, 1 to RenderVersion.
 	RenderVersion int
+	// Fault is why spec.gateway.template.patch cannot be followed; nil: it can,
+	// or there is none. No pods may be made of a plan with a fault: it describes
+	// them without the patch.
+	Fault *Fault
 }
 
 // NewPlan works a spec out. builtInImage is what runs when the spec names no
@@ -77,6 +81,7 @@ func NewPlanAs(sg *v1alpha1.StreamGateway, builtInImage string, version int) (Pl
 	if p.TemplateHash, err = templateHash(sg, &p); err != nil {
 		return Plan{}, fmt.Errorf("hashing the pod template: %w", err)
 	}
+	_, p.Fault = patched(plainPods(sg, &p), sg, &p)
 	return p, nil
 }
 

@@ -15,6 +15,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/intstr"
 	"k8s.io/utils/ptr"
 
@@ -105,6 +106,11 @@ func section(sg *v1alpha1.StreamGateway, name string) reflect.Value {
 			sg.Spec.Gateway.Template = &v1alpha1.PodTemplate{}
 		}
 		return reflect.ValueOf(sg.Spec.Gateway.Template).Elem()
+	case "PodPatch":
+		if sg.Spec.Gateway.Template == nil {
+			sg.Spec.Gateway.Template = &v1alpha1.PodTemplate{Patch: &v1alpha1.PodPatch{Value: &runtime.RawExtension{Raw: []byte(`{"spec":{"dnsPolicy":"Default"}}`)}}}
+		}
+		return reflect.ValueOf(sg.Spec.Gateway.Template.Patch).Elem()
 	case "Override":
 		if sg.Spec.Override == nil {
 			sg.Spec.Override = &v1alpha1.Override{}
@@ -172,6 +178,8 @@ func alter(t *testing.T, f reflect.Value) {
 		*v = &corev1.Affinity{NodeAffinity: &corev1.NodeAffinity{}}
 	case *[]v1alpha1.EnvVar:
 		*v = append(*v, v1alpha1.EnvVar{Name: "ADDED", Value: ptr.To("yes")})
+	case **runtime.RawExtension:
+		*v = &runtime.RawExtension{Raw: []byte(`{"spec":{"dnsPolicy":"ClusterFirstWithHostNet"}}`)}
 	case *map[string]string:
 		*v = map[string]string{"added": "yes"}
 	default:

@@ -33,10 +33,15 @@ func (s *scope) paused() bool {
 // held tells whether this pass observes and reports, and changes nothing.
 func (s *scope) held() bool { return s.paused() || s.rejection != nil }
 
-// pin makes this pass run the pinned revision in the place of the spec's.
+// pin makes this pass run the pinned revision in the place of the spec's, and
+// none where spec asks for pods that cannot be made.
 func (s *scope) pin() error {
 	name := pinned(s.sg)
 	if name == "" {
+		if f := s.plan.Fault; f != nil {
+			v := no(f.Reason, "%s", f.Message)
+			s.rejection = &v
+		}
 		return nil
 	}
 	s.desired = name

@@ -66,6 +66,8 @@ func ForKind(kind schema.GroupVersionKind) interface{} {
 		return &apiv1alpha1.ObservabilityApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("Override"):
 		return &apiv1alpha1.OverrideApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("PodPatch"):
+		return &apiv1alpha1.PodPatchApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("PodsStatus"):
 		return &apiv1alpha1.PodsStatusApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("PodTemplate"):

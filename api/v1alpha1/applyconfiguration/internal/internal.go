@@ -554,6 +554,18 @@ var schemaYAML = typed.YAMLObject(`types:
       type:
         namedType: com.github.streamgateway.streamgateway.api.v1alpha1.ReconcileMode
       default: Active
+- name: com.github.streamgateway.streamgateway.api.v1alpha1.PatchType
+  scalar: string
+- name: com.github.streamgateway.streamgateway.api.v1alpha1.PodPatch
+  map:
+    fields:
+    - name: type
+      type:
+        namedType: com.github.streamgateway.streamgateway.api.v1alpha1.PatchType
+      default: StrategicMerge
+    - name: value
+      type:
+        namedType: __untyped_atomic_
 - name: com.github.streamgateway.streamgateway.api.v1alpha1.PodTemplate
   map:
     fields:
@@ -583,6 +595,9 @@ var schemaYAML = typed.YAMLObject(`types:
         map:
           elementType:
             scalar: string
+    - name: patch
+      type:
+        namedType: com.github.streamgateway.streamgateway.api.v1alpha1.PodPatch
     - name: priorityClassName
       type:
         scalar: string
@@ -1560,6 +1575,18 @@ var schemaYAML = typed.YAMLObject(`types:
     elementRelationship: atomic
 - name: io.k8s.apimachinery.pkg.apis.meta.v1.Time
   scalar: untyped
+- name: io.k8s.apimachinery.pkg.runtime.RawExtension
+  map:
+    elementType:
+      scalar: untyped
+      list:
+        elementType:
+          namedType: __untyped_atomic_
+        elementRelationship: atomic
+      map:
+        elementType:
+          namedType: __untyped_deduced_
+        elementRelationship: separable
 - name: io.k8s.apimachinery.pkg.types.UID
   scalar: string
 - name: io.k8s.apimachinery.pkg.util.intstr.IntOrString

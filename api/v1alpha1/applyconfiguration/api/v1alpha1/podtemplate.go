@@ -37,6 +37,11 @@ type PodTemplateApplyConfiguration struct {
 	// env are environment variables of the gateway container, at most 64.
 	// Effect: restart.
 	Env []EnvVarApplyConfiguration `json:"env,omitempty"`
+	// patch has the last word on the pods: for sidecars, volumes, a security
+	// context, and whatever else has no field of its own. One that cannot be
+	// merged, or that takes away what the gateway needs, is refused by the
+	// condition Accepted, and what runs runs on. Absent: nothing is merged.
+	Patch *PodPatchApplyConfiguration `json:"patch,omitempty"`
 }
 
 // PodTemplateApplyConfiguration constructs a declarative configuration of the PodTemplate type for use with
@@ -133,5 +138,13 @@ func (b *PodTemplateApplyConfiguration) WithEnv(values ...*EnvVarApplyConfigurat
 		}
 		b.Env = append(b.Env, *values[i])
 	}
+	return b
+}
+
+// WithPatch sets the Patch field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the Patch field is set to the value of the last call.
+func (b *PodTemplateApplyConfiguration) WithPatch(value *PodPatchApplyConfiguration) *PodTemplateApplyConfiguration {
+	b.Patch = value
 	return b
 }
