@@ -21,6 +21,7 @@ func podTemplate() []string {
 		"gateway.image", "gateway.imagePullPolicy", "gateway.imagePullSecrets", "gateway.resources",
 		"gateway.template.labels", "gateway.template.annotations", "gateway.template.nodeSelector", "gateway.template.tolerations",
 		"gateway.template.affinity", "gateway.template.topologySpreadConstraints", "gateway.template.priorityClassName", "gateway.template.env",
+		"gateway.template.patch.type", "gateway.template.patch.value",
 	}
 }
 
