@@ -12,7 +12,7 @@ func (c *crowd) String() string {
 	var out strings.Builder
 	fmt.Fprintf(&out, "%d streams moved, %d of them had to reload; events lost %d named and %d unnamed, repeated %d\n",
 		c.moved, c.forgotten, c.lost, c.unnamed, c.repeated)
-	fmt.Fprintf(&out, "gap of those that are cut off and come back: %s\nlatest event of each stream: %s\n", quantiles(c.gaps), quantiles(c.late))
+	fmt.Fprintf(&out, "gap of those that are cut off and come back: %s\nof which beyond the wait that was asked for:   %s\nlatest event of each stream: %s\n", quantiles(c.gaps), quantiles(c.beyond), quantiles(c.late))
 	bounds := []time.Duration{50, 100, 200, 300, 400, 500, 600, 700, 800, 900, 1000, 1500, 2000, 5000, 20000}
 	for i, b := range bounds {
 		b *= time.Millisecond

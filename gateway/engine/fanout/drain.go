@@ -16,10 +16,11 @@ type Drain struct {
 const (
 	// drainRetryMin and drainRetrySpan bound the hint to plain clients that are
 	// moved, in milliseconds: they can come back at once, on another pod. Their
-	// slots are spread already, so the hint need not spread them much: all that
-	// it adds is seen as a gap.
-	drainRetryMin  = 200
-	drainRetrySpan = 501
+	// slots are spread already, so the hint need not spread them: all of it is
+	// seen as a gap. It is not shorter because browsers keep it for the attempts
+	// that follow, and a Service without a ready pod would be asked that often.
+	drainRetryMin  = 100
+	drainRetrySpan = 201
 	// pollRetrySpan is the same for polls, which all end at once.
 	pollRetrySpan = 1301
 	// drainOverlap is how long readers of arrays, which are programs that know
