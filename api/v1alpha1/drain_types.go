@@ -24,8 +24,10 @@ type Drain struct {
 	PreStopDelay Duration `json:"preStopDelay,omitempty"`
 
 	// reconnectSpread is the time over which clients are asked to move, so that
-	// they do not all reconnect at once. Default 10s; 0s to 10m, and at most
-	// timeout. Effect: hot, for drains that begin from then on.
+	// they do not all reconnect at once. A pod with more than 1000 streams for
+	// each second of it takes longer, up to timeout. Default 10s; 0s to 10m, and
+	// at most timeout; 0s asks all at once. Effect: hot, for drains that begin
+	// from then on.
 	// +streamgateway:class=hot
 	// +kubebuilder:default="10s"
 	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('0s') && duration(self) <= duration('10m')",message="must be between 0s and 10m"

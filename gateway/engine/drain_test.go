@@ -74,3 +74,49 @@ func TestADrainThatIsNotWaitedForGoesOn(t *testing.T) {
 		}
 	})
 }
+
+// TestManyStreamsAreMovedOverLongerThanTheSpread drains 3,000 streams, for which
+// a second is too short.
+func TestManyStreamsAreMovedOverLongerThanTheSpread(t *testing.T) {
+	for name, c := range map[string]struct{ spread, timeout, want time.Duration }{
+		"a thousand a second":      {time.Second, 30 * time.Second, 3 * time.Second},
+		"not beyond the timeout":   {time.Second, 2 * time.Second, 2 * time.Second},
+		"a long spread":            {10 * time.Second, 30 * time.Second, 10 * time.Second},
+		"without a spread at once": {0, 30 * time.Second, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) { drainMany(t, c.spread, c.timeout, c.want) })
+		})
+	}
+}
+
+func drainMany(t *testing.T, spread, timeout, want time.Duration) {
+	r := newRig(t, 2)
+	clients := make([]client, 3000)
+	for i := range clients {
+		c := &clients[i]
+		s, err := r.Open(engine.Request{Subs: subs(t, "a")})
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.stream = s
+		s.Start(c)
+	}
+	start := time.Now()
+	if err := r.Drain(t.Context(), engine.Drain{Reason: wire.DrainRollout, Spread: spread, Timeout: timeout}); err != nil {
+		t.Fatal(err)
+	}
+	if took := time.Since(start); took > want || took < want*9/10 {
+		t.Errorf("drained after %v, want %v", took, want)
+	}
+	ended := make([]int, int(want.Seconds())+1)
+	for i := range clients {
+		ended[int(clients[i].closedAt().Sub(start).Seconds())]++
+	}
+	even := len(clients) / max(int(want.Seconds()), 1)
+	for second, n := range ended {
+		if n > even+even/10 {
+			t.Errorf("%d streams were ended in second %d, evenly it is %d", n, second, even)
+		}
+	}
+}

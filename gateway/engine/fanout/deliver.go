@@ -24,6 +24,11 @@ func (l *loop) advance(s *Stream) {
 			continue
 		}
 		if len(s.out) > 0 {
+			if b := l.behindOut(s); b != nil {
+				l.sendBehindOut(s, b)
+				l.sent(s)
+				return
+			}
 			b := s.out
 			s.out = nil
 			l.write(s, l.private(s, b))
@@ -47,15 +52,20 @@ func (l *loop) advance(s *Stream) {
 			}
 			return
 		}
-		l.send(s, b)
-		switch {
-		case s.blocked || s.state != running:
-		case s.inStep():
-			l.caughtUp(s)
-		default:
-			l.queue(s) // what follows, in the next turn
-		}
+		l.write(s, l.carry(s, b))
+		l.sent(s)
 		return
+	}
+}
+
+// sent goes on after a block.
+func (l *loop) sent(s *Stream) {
+	switch {
+	case s.blocked || s.state != running:
+	case s.inStep():
+		l.caughtUp(s)
+	default:
+		l.queue(s) // what follows, in the next turn
 	}
 }
 
@@ -104,8 +114,9 @@ func (l *loop) caughtUp(s *Stream) {
 	}
 }
 
-// send hands out a block and moves the stream behind it.
-func (l *loop) send(s *Stream, b *block) {
+// carry moves the stream behind a block and gives its bytes, which are to be
+// written next.
+func (l *loop) carry(s *Stream, b *block) []byte {
 	s.cursor = b.last
 	s.flight = flight{events: b.events, bytes: len(b.bytes), replay: s.past != nil}
 	if s.past != nil {
@@ -119,7 +130,7 @@ func (l *loop) send(s *Stream, b *block) {
 		s.group.n.shared++
 	}
 	b.taken = true
-	l.write(s, l.form(s, b))
+	return l.form(s, b)
 }
 
 // hand hands out bytes made for this stream alone, with events it is to be

@@ -9,7 +9,7 @@ import (
 // Drain says how clients are asked to move to another pod.
 type Drain struct {
 	Reason  string        // one of wire's Drain constants, told in sg.drain
-	Spread  time.Duration // clients get their slots over this
+	Spread  time.Duration // clients get their slots over this, or over more by maxMovesPerSecond
 	Timeout time.Duration // who is still there is closed
 }
 
@@ -21,6 +21,11 @@ const (
 	// that follow, and a Service without a ready pod would be asked that often.
 	drainRetryMin  = 100
 	drainRetrySpan = 201
+	// maxMovesPerSecond bounds how many streams of this pod are asked to move. It
+	// is half of what a pod lets in by default, so that those that they come to
+	// need not turn any away to come back in seconds, and costs them a sixth of a
+	// processor.
+	maxMovesPerSecond = 1000
 	// pollRetrySpan is the same for polls, which all end at once.
 	pollRetrySpan = 1301
 	// drainOverlap is how long readers of arrays, which are programs that know
@@ -30,6 +35,15 @@ const (
 	// ageOverlap bounds the same at connections.maxAge.
 	ageOverlap = 10 * time.Second
 )
+
+// over gives the drain of so many streams. One without a spread is in a hurry.
+func (d Drain) over(streams int) Drain {
+	if d.Spread > 0 {
+		d.Spread = max(d.Spread, time.Duration(streams)*time.Second/maxMovesPerSecond)
+	}
+	d.Spread = min(d.Spread, d.Timeout)
+	return d
+}
 
 // draining is a Drain under way.
 type draining struct {
@@ -53,7 +67,6 @@ type leaving struct {
 // evenly spread. The loops' slots lie at random between each other. Nothing
 // new is let in.
 func (l *loop) startDrain(d Drain) {
-	d.Spread = min(d.Spread, d.Timeout)
 	l.drain = &draining{Drain: d, spreadUntil: l.now + int64(d.Spread), until: l.now + int64(d.Timeout)}
 	l.moveAll(d)
 }

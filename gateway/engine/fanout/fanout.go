@@ -189,6 +189,7 @@ func (f *Fanout) Drain(ctx context.Context, d Drain) error {
 	f.mu.Lock()
 	first := !f.draining
 	f.draining = true
+	d = d.over(f.active)
 	if first && f.active == 0 {
 		close(f.empty)
 	}
@@ -209,7 +210,10 @@ func (f *Fanout) Drain(ctx context.Context, d Drain) error {
 // that; clients whose time to move has not come stay.
 func (f *Fanout) StandBy(d *Drain) {
 	if d != nil {
-		d = &Drain{Reason: d.Reason, Spread: min(d.Spread, d.Timeout), Timeout: d.Timeout}
+		f.mu.Lock()
+		over := d.over(f.active)
+		f.mu.Unlock()
+		d = &over
 	}
 	f.broadcast(input{op: opStandBy, payload: d})
 }

@@ -44,9 +44,6 @@ func (l *loop) begin(s *Stream) {
 	case l.standBy != nil:
 		l.moveLate(s)
 	}
-	if s.past != nil && len(s.past.sides) == 0 && len(s.past.last) == 0 && s.cursor >= s.group.position(l.seen) {
-		l.endPast(s) // nothing to replay: all of it in one write
-	}
 	l.advance(s)
 }
 

@@ -79,6 +79,47 @@ func (l *loop) nextOfPast(s *Stream) *block {
 	}
 }
 
+// together is up to how many bytes of its past a stream gets in one write with
+// what it is told before. A write costs the kernel and the client more than the
+// bytes, and most clients that come back have missed little.
+const together = 4 << 10
+
+// caughtUpBytes is about what sg.caught-up takes.
+const caughtUpBytes = 128
+
+// behindOut gives the block of a stream's past that may go out with what the
+// stream is told, nil when there is none or when it is large. Nothing is changed
+// but by what next would have done.
+func (l *loop) behindOut(s *Stream) *block {
+	p := s.past
+	if p == nil || s.state != running || len(p.sides)+len(p.last) > 0 {
+		return nil
+	}
+	if len(p.skips) > 0 && s.cursor < s.group.position(l.seen) {
+		return nil // a block of such a past is not kept: a large one would be made twice
+	}
+	if b := l.nextOfPast(s); b != nil && len(b.bytes) <= together {
+		return b
+	}
+	return nil
+}
+
+// sendBehindOut writes what the stream is told, a block behind it, and that this
+// was all where it was.
+func (l *loop) sendBehindOut(s *Stream, b *block) {
+	told := s.out
+	s.out = nil
+	text := l.private(s, told)
+	text = slices.Grow(text, len(b.bytes)+caughtUpBytes)
+	text = append(text, l.carry(s, b)...)
+	if s.cursor >= s.group.position(l.seen) {
+		l.endPast(s)
+		text = append(text, l.private(s, s.out)...)
+		s.out = nil
+	}
+	l.write(s, text)
+}
+
 // follow gives what a stream at a cursor reads, and up to where: everything
 // but the subscriptions that go on later.
 func (p *past) follow(all *wire.SubSet, cursor, to uint64) (*wire.SubSet, uint64) {

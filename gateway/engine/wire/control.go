@@ -191,7 +191,11 @@ func (l List[T]) MarshalJSON() ([]byte, error) {
 	if len(l) == 0 {
 		return []byte("[]"), nil
 	}
-	return marshal([]T(l))
+	b := bytes.Buffer{}
+	if err := encode(&b, []T(l)); err != nil {
+		return nil, err
+	}
+	return b.Bytes(), nil
 }
 
 // AppendControl appends the control event name with payload as its data, on
@@ -211,20 +215,23 @@ func AppendControl(dst []byte, name string, at Cursor, payload any) []byte {
 
 // AppendPayload appends the JSON of a struct of this file.
 func AppendPayload(dst []byte, payload any) []byte {
-	data, err := marshal(payload)
-	if err != nil {
+	if open, ok := payload.(*Open); ok {
+		return appendOpen(dst, open)
+	}
+	b := bytes.NewBuffer(dst)
+	if err := encode(b, payload); err != nil {
 		panic(fmt.Sprintf("wire: control payload %T: %v", payload, err))
 	}
-	return append(dst, data...)
+	return bytes.TrimSuffix(b.Bytes(), []byte("\n"))
 }
 
-// marshal leaves < > & as they are: patterns hold ">", and no HTML is made.
-func marshal(v any) ([]byte, error) {
-	var b bytes.Buffer
-	enc := json.NewEncoder(&b)
+// encode leaves < > & as they are: patterns hold ">", and no HTML is made. It
+// ends with a newline.
+func encode(b *bytes.Buffer, v any) error {
+	enc := json.NewEncoder(b)
 	enc.SetEscapeHTML(false)
 	if err := enc.Encode(v); err != nil {
-		return nil, fmt.Errorf("encoding control payload: %w", err)
+		return fmt.Errorf("encoding control payload: %w", err)
 	}
-	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), nil
+	return nil
 }

@@ -2,6 +2,7 @@ package wire
 
 import (
 	"bytes"
+	"slices"
 	"strconv"
 )
 
@@ -163,7 +164,12 @@ func AppendPad(dst []byte) []byte {
 	return append(dst, '\n', '\n')
 }
 
+// preambleBytes is about what a preamble takes with a few channels, and
+// sg.caught-up behind it.
+const preambleBytes = 640
+
 // AppendPreamble appends what every stream begins with: retry and sg.open.
 func AppendPreamble(dst []byte, retryMilliseconds int64, open *Open) []byte {
+	dst = slices.Grow(dst, preambleBytes)
 	return AppendControl(AppendRetry(dst, retryMilliseconds), ControlOpen, Cursor{}, open)
 }

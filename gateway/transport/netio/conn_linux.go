@@ -97,8 +97,10 @@ func (c *conn) TryWrite(b []byte) (n int, blocked bool, err error) {
 func (c *conn) Close() {
 	whole := false
 	if c.left == 0 {
-		took, err := c.sockets.push(c.fd, c.owed, []byte(lastWord), "")
-		whole = err == nil && took == len(c.owed)+len(lastWord)
+		// More is to come: the end of the connection, which goes with it.
+		c.owed = append(c.owed, lastWord...)
+		took, err := send(c.fd, c.owed, unix.MSG_MORE)
+		whole = err == nil && took == len(c.owed)
 	}
 	c.sockets.finish(c, whole)
 	c.closed()
@@ -121,7 +123,7 @@ func (p *Sockets) push(fd int, head, body []byte, tail string) (int, error) {
 	b = append(b, head...)
 	b = append(b, body...)
 	b = append(b, tail...)
-	took, err := send(fd, b)
+	took, err := send(fd, b, 0)
 	p.rooms.Put(room)
 	return took, err
 }
@@ -129,12 +131,12 @@ func (p *Sockets) push(fd int, head, body []byte, tail string) (int, error) {
 // sideBySide is up to how many bytes are copied before they are written.
 const sideBySide = 8 << 10
 
-// send writes b, at least one byte. The scheduler is not told of the call: the
+// send writes b, at least one byte, with more flags for the call. The scheduler is not told of the call: the
 // descriptor does not block, and telling costs as much as a third of the call.
-func send(fd int, b []byte) (int, error) {
+func send(fd int, b []byte, flags uintptr) (int, error) {
 	return result(func() (uintptr, uintptr, syscall.Errno) {
 		return syscall.RawSyscall6(unix.SYS_SENDTO, uintptr(fd), uintptr(unsafe.Pointer(&b[0])), uintptr(len(b)),
-			unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL, 0, 0)
+			unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL|flags, 0, 0)
 	})
 }
 

@@ -25,8 +25,10 @@ type DrainApplyConfiguration struct {
 	// stopped leading new ones to it. Default 5s; 0s to 1m. Effect: restart.
 	PreStopDelay *apiv1alpha1.Duration `json:"preStopDelay,omitempty"`
 	// reconnectSpread is the time over which clients are asked to move, so that
-	// they do not all reconnect at once. Default 10s; 0s to 10m, and at most
-	// timeout. Effect: hot, for drains that begin from then on.
+	// they do not all reconnect at once. A pod with more than 1000 streams for
+	// each second of it takes longer, up to timeout. Default 10s; 0s to 10m, and
+	// at most timeout; 0s asks all at once. Effect: hot, for drains that begin
+	// from then on.
 	ReconnectSpread *apiv1alpha1.Duration `json:"reconnectSpread,omitempty"`
 }
 
