@@ -113,6 +113,9 @@ var (
 	ErrClosed      = errors.New("log closed")
 	ErrUnavailable = errors.New("log unavailable") // try again; the outcome of an Append is unknown
 	ErrDurability  = errors.New("durability unavailable")
+	// ErrEpoch ends a Tail: the log has begun anew, under another Info.Epoch, or
+	// has to.
+	ErrEpoch = errors.New("log has begun anew")
 )
 
 // EvictedError tells that records before First are gone.

@@ -311,13 +311,14 @@ func tailEndsWithSink(t *testing.T, h *harness) {
 
 func closedLog(t *testing.T, h *harness) {
 	h.tail()
+	after := h.info().Tail
 	if err := h.log.Close(); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := h.log.Append(t.Context(), []wire.Event{event("a", "1", "1")}, broker.AppendOptions{}); !errors.Is(err, broker.ErrClosed) {
 		t.Fatalf("append: %v", err)
 	}
-	if err := h.log.Tail(t.Context(), h.info().Tail, func([]wire.Record) error { return nil }); !errors.Is(err, broker.ErrClosed) {
+	if err := h.log.Tail(t.Context(), after, func([]wire.Record) error { return nil }); !errors.Is(err, broker.ErrClosed) {
 		t.Fatalf("tail: %v", err)
 	}
 	if err := h.log.Close(); err != nil {

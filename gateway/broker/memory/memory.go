@@ -19,14 +19,13 @@ import (
 	"time"
 
 	"github.com/streamgateway/streamgateway/gateway/broker"
+	"github.com/streamgateway/streamgateway/gateway/broker/keys"
 	"github.com/streamgateway/streamgateway/gateway/engine/wire"
 )
 
 const (
-	// Window is how long the key of an event is known.
-	Window = 5 * time.Minute
 	// maxKeys bounds the keys known, about 90 bytes each. Above 3495 events
-	// with a key per second the window becomes shorter; see Stats.
+	// with a key per second keys.Span becomes shorter; see Stats.
 	maxKeys = 1 << 20
 
 	epochDigits  = 10 // base 36, enough for 48 bits
@@ -41,7 +40,7 @@ type Log struct {
 	mu      sync.Mutex // held while the sink runs: records come in order
 	tail    uint64
 	lastMs  int64 // time of the newest record: time never runs backwards
-	keys    *window
+	keys    *keys.Window
 	records []wire.Record // scratch
 	sink    func([]wire.Record) error
 	failed  chan error // of the running Tail
@@ -61,7 +60,7 @@ func New(random io.Reader) (*Log, error) {
 	for len(epoch) < epochDigits {
 		epoch = "0" + epoch
 	}
-	return &Log{epoch: epoch, start: time.Now(), keys: newWindow(Window, maxKeys), closed: make(chan struct{})}, nil
+	return &Log{epoch: epoch, start: time.Now(), keys: keys.New(keys.Span, maxKeys), closed: make(chan struct{})}, nil
 }
 
 // Info never fails.
@@ -91,7 +90,7 @@ func (l *Log) Append(ctx context.Context, events []wire.Event, o broker.AppendOp
 		return nil, broker.ErrUnavailable
 	}
 	now := time.Since(l.start)
-	if i := l.keys.check(events, now); i >= 0 {
+	if i := l.keys.Check(events, now); i >= 0 {
 		return nil, &broker.MismatchError{Index: i}
 	}
 	results := l.order(events, now)
@@ -116,15 +115,15 @@ func (l *Log) order(events []wire.Event, now time.Duration) []broker.AppendResul
 	for i := range events {
 		res := &results[i]
 		res.Durability, res.Copies = broker.Memory, 1
-		if first, known := l.keys.lookup(i, now); known {
-			res.Seq, res.Time, res.Duplicate = first.seq, first.time, true
+		if first, known := l.keys.Lookup(i, now); known {
+			res.Seq, res.Time, res.Duplicate = first.Seq, first.Time, true
 			continue
 		}
 		rec := wire.Record{Event: events[i], Seq: l.tail + 1}
 		rec.Time = max(rec.Time, ms)
 		l.tail, l.lastMs, ms = rec.Seq, rec.Time, rec.Time
 		res.Seq, res.Time = rec.Seq, rec.Time
-		l.keys.remember(i, rec.Seq, rec.Time, now)
+		l.keys.Remember(i, rec.Seq, rec.Time, now)
 		l.records = append(l.records, rec)
 	}
 	return results
@@ -151,7 +150,7 @@ func (l *Log) Tail(ctx context.Context, after uint64, sink func([]wire.Record) e
 			return ctx.Err()
 		case <-tick.C:
 			l.mu.Lock()
-			l.keys.expire(time.Since(l.start), expireSlice)
+			l.keys.Expire(time.Since(l.start), keys.Slice)
 			l.mu.Unlock()
 		}
 	}
@@ -225,7 +224,7 @@ func (l *Log) isClosed() bool {
 // Stats tells what the log remembers.
 type Stats struct {
 	Keys int
-	// Early counts keys that were forgotten before Window had passed, because
+	// Early counts keys that were forgotten before keys.Span had passed, because
 	// there were too many.
 	Early uint64
 }
@@ -234,5 +233,5 @@ type Stats struct {
 func (l *Log) Stats() Stats {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return Stats{Keys: l.keys.len(), Early: l.keys.early}
+	return Stats{Keys: l.keys.Len(), Early: l.keys.Early()}
 }

