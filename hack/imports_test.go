@@ -69,6 +69,8 @@ func bans() []ban {
 		{[]string{"gateway/..."}, []string{"gateway/cluster", "gateway/server", "gateway/cmd/gateway"}, []string{"k8s.io/..."}, "engine, transport, auth and broker do not know that Kubernetes exists"},
 		{[]string{"gateway/..."}, nil, []string{"sigs.k8s.io/controller-runtime/..."}, "memory, start time and attack surface of the data plane"},
 		{[]string{"controllers/..."}, nil, []string{module + "gateway/engine/...", module + "gateway/broker/...", module + "gateway/transport/...", module + "gateway/server"}, "the operator knows documents and reports of the data plane, nothing else"},
+		{[]string{"gateway/...", "controllers/..."}, nil, []string{"github.com/nats-io/nats-server/..."}, "servers are started by tests; the product is a client of them"},
+		{[]string{"gateway/..."}, []string{"gateway/broker/jetstream", "gateway/server", "gateway/cmd/gateway"}, []string{"github.com/nats-io/..."}, "one room knows that NATS exists"},
 		{[]string{"gateway/engine/..."}, nil, []string{"net/http", "os/exec"}, "the core is pure: no HTTP below a stream"},
 		{[]string{"gateway/config", "gateway/report"}, nil, []string{"net", "os/exec", "github.com/...", "golang.org/...", "k8s.io/...", "sigs.k8s.io/..."}, "standard library only, no network: both houses share them"},
 		{[]string{"controllers/fleet", "controllers/resources"}, nil, []string{"sigs.k8s.io/controller-runtime/..."}, "no client: what is applied and when is decided elsewhere"},

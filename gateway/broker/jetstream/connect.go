@@ -69,7 +69,7 @@ func (o Options) identity() []nats.Option {
 	has := func(name string) bool { _, err := os.Stat(filepath.Join(o.Credentials, name)); return err == nil }
 	// A file that is away is a refusal by the servers, which the log tells of.
 	read := func(name string) string {
-		text, _ := os.ReadFile(filepath.Join(o.Credentials, name)) //nolint:errcheck // see above
+		text, _ := os.ReadFile(filepath.Join(o.Credentials, name))
 		return strings.TrimSpace(string(text))
 	}
 	switch {

@@ -211,8 +211,7 @@ func again(err error) bool {
 }
 
 func codeOf(err error) natsjs.ErrorCode {
-	var refused *natsjs.APIError
-	if errors.As(err, &refused) {
+	if refused, ok := errors.AsType[*natsjs.APIError](err); ok {
 		return refused.ErrorCode
 	}
 	return 0

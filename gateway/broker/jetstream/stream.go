@@ -110,8 +110,7 @@ func (l *Log) makeStream(ctx context.Context) error {
 		AllowDirect: true, AllowAtomicPublish: true,
 	}
 	_, err := l.js.CreateStream(ctx, c)
-	var refused *natsjs.APIError
-	if errors.As(err, &refused) && refused.ErrorCode == codeNoCluster {
+	if codeOf(err) == codeNoCluster {
 		c.Replicas = 1
 		_, err = l.js.CreateStream(ctx, c)
 	}
@@ -179,7 +178,7 @@ func (l *Log) renew(ctx context.Context, s state) error {
 	ctx, stop := context.WithTimeout(ctx, answerTime)
 	defer stop()
 	c := s.info.Config
-	generation, _ := strconv.Atoi(c.Metadata[generationKey]) //nolint:errcheck // absent and garbled are 0
+	generation, _ := strconv.Atoi(c.Metadata[generationKey]) // absent and garbled are 0
 	c.Metadata = maps.Clone(c.Metadata)
 	if c.Metadata == nil {
 		c.Metadata = map[string]string{}
