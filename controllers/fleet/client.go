@@ -120,7 +120,7 @@ func check(r *report.Report) error {
 		return errors.New("the report holds a negative count")
 	case r.Queue.LagPercent < 0 || r.Queue.LagPercent > 100:
 		return errors.New("the report holds a lag outside 0..100 percent")
-	case len(r.Latency.Counts) > report.Buckets, len(r.Browsers.Latency.Counts) > report.Buckets:
+	case max(len(r.Latency.Counts), len(r.Browsers.Latency.Counts), len(r.Queue.Waiting.Counts)) > report.Buckets:
 		return fmt.Errorf("the report holds a histogram of more than %d buckets", report.Buckets)
 	}
 	if a := r.Audit; a != nil {

@@ -30,6 +30,8 @@ type Answer struct {
 type Sample struct {
 	Older *report.Report
 	Newer report.Report
+
+	counted uint64 // of the latest writes, those that do not count any more
 }
 
 // seconds is how long the sample lasted by the pod's own clock, so that no

@@ -18,7 +18,8 @@ type Summary struct {
 
 	QueuePercent float64 // mean over clients of lag ÷ limit, 0..100
 
-	// Of what happened in the window.
+	// Of what happened in the window; writes that are late already count in
+	// latencies as late as they are.
 	LatencyP50          time.Duration
 	LatencyP95          time.Duration
 	LatencyP99          time.Duration
@@ -27,7 +28,7 @@ type Summary struct {
 	EventsPerSecond     float64 // delivered
 	PublishesPerSecond  float64 // accepted
 	ReconnectsPerMinute float64 // streams that pods ended or lost unasked
-	Offered             float64 // events delivered, failed and dropped: how much the rates rest on
+	Offered             float64 // events delivered, failed, dropped and waiting: how much the rates rest on
 
 	// Of what pages reported in the last minute.
 	BrowserP95     time.Duration // of the pages' own 95th percentiles
@@ -156,6 +157,7 @@ func (s *Summary) add(r *report.Report) {
 // pod that reports nonsense cannot overflow them.
 type totals struct {
 	delivered, failed, dropped   float64
+	waiting                      float64
 	published, publishFailed     float64
 	deliveredRate, publishedRate float64 // per second
 	lostRate                     float64 // per second
@@ -180,7 +182,8 @@ func (t *totals) add(s *Sample) {
 	t.deliveredRate += delivered / seconds
 	t.publishedRate += published / seconds
 	t.lostRate += grown(older.Connections.Lost, newer.Connections.Lost) / max(seconds, leastLossSeconds)
-	t.latency = t.latency.Add(newer.Latency.Since(older.Latency))
+	t.waiting += float64(newer.Queue.WaitingEvents)
+	t.latency = t.latency.Add(newer.Latency.Since(older.Latency).Below(s.counted)).Add(newer.Queue.Waiting)
 }
 
 func (s *Summary) rates(t *totals) {
@@ -188,9 +191,10 @@ func (s *Summary) rates(t *totals) {
 	s.LatencyP95 = duration(t.latency.Quantile(0.95))
 	s.LatencyP99 = duration(t.latency.Quantile(0.99))
 	s.BrowserP95, s.BrowserReports = duration(t.browsers.Quantile(0.95)), float64(t.browsers.Count())
-	s.Offered = t.delivered + t.failed + t.dropped
+	settled := t.delivered + t.failed + t.dropped
+	s.Offered = settled + t.waiting
 	s.ErrorPercent = percent(t.failed+t.publishFailed, t.delivered+t.failed+t.published+t.publishFailed)
-	s.DropPercent = percent(t.dropped, s.Offered)
+	s.DropPercent = percent(t.dropped, settled)
 	s.EventsPerSecond = t.deliveredRate
 	s.PublishesPerSecond = t.publishedRate
 	s.ReconnectsPerMinute = t.lostRate * 60

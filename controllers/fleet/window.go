@@ -10,7 +10,32 @@ import (
 // become rates. The zero value is ready; it is not safe for use by
 // several goroutines.
 type Window struct {
-	pods map[string][]report.Report // by pod, oldest first
+	pods  map[string][]report.Report // by pod, oldest first
+	marks map[string]report.Report   // by pod, see Mark
+}
+
+// Mark remembers where pods stand now.
+func (w *Window) Mark() {
+	w.marks = make(map[string]report.Report, len(w.pods))
+	for pod, seen := range w.pods {
+		w.marks[pod] = seen[len(seen)-1]
+	}
+}
+
+// SinceMark cuts samples down to what came after the mark, without the writes
+// that were waiting then for longer than late: the look that set the mark had
+// them before its eyes. A pod that began anew since then keeps its whole
+// sample, and so does one without a mark.
+func (w *Window) SinceMark(samples []Sample, late time.Duration) []Sample {
+	out := make([]Sample, len(samples))
+	for i, s := range samples {
+		mark, marked := w.marks[s.Newer.Pod]
+		if marked && s.Older != nil && !anew(&mark, &s.Newer) {
+			s.Older, s.counted = &mark, mark.Queue.Waiting.From(late.Seconds())
+		}
+		out[i] = s
+	}
+	return out
 }
 
 // Add takes in a round of answers and gives one sample for each pod that

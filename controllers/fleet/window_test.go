@@ -106,3 +106,53 @@ func TestLongWindowIsRememberedInFewPieces(t *testing.T) {
 		t.Errorf("the window is %v s long, want about 600", got)
 	}
 }
+
+// late is a report with so many writes that took two seconds, and so many that
+// have waited for as long.
+func late(second float64, written, waiting uint64) Answer {
+	a := seen("a", at(second), at(0), 100*written)
+	counts := func(n uint64) report.Histogram {
+		h := report.Histogram{Counts: make([]uint64, report.Buckets)}
+		h.Counts[report.Bucket(2)] = n
+		return h
+	}
+	a.Report.Latency, a.Report.Queue.Waiting, a.Report.Queue.WaitingEvents = counts(written), counts(waiting), waiting
+	return a
+}
+
+func TestWhatTheMarkSawIsNotSeenAgain(t *testing.T) {
+	var w Window
+	p99 := func(samples []Sample) time.Duration {
+		s := Summarize(w.SinceMark(samples, time.Second), 0, Wanted{})
+		return s.LatencyP99
+	}
+	w.Add([]Answer{late(0, 0, 0)}, shortWindow)
+	if got := p99(w.Add([]Answer{late(1, 7, 20)}, shortWindow)); got < time.Second {
+		t.Errorf("without a mark the sample has a p99 of %v", got)
+	}
+	w.Mark()
+	whole := w.Add([]Answer{late(2, 27, 0)}, shortWindow)
+	if got := p99(whole); got != 0 {
+		t.Errorf("those that were waiting have been written: a p99 of %v", got)
+	}
+	if s := Summarize(whole, 0, Wanted{}); s.LatencyP99 < time.Second {
+		t.Errorf("the whole window has a p99 of %v", s.LatencyP99)
+	}
+	if got := p99(w.Add([]Answer{late(3, 28, 0)}, shortWindow)); got < time.Second {
+		t.Errorf("another late one: a p99 of %v", got)
+	}
+	if got := p99(w.Add([]Answer{late(4, 27, 20)}, shortWindow)); got < time.Second {
+		t.Errorf("those that still wait: a p99 of %v", got)
+	}
+}
+
+func TestPodThatBeganAnewHasNoMark(t *testing.T) {
+	var w Window
+	w.Add([]Answer{seen("a", at(0), at(0), 1000)}, shortWindow)
+	w.Mark()
+	w.Add([]Answer{seen("a", at(1), at(1), 0)}, shortWindow)
+	samples := w.SinceMark(w.Add([]Answer{seen("a", at(3), at(1), 10)}, shortWindow), time.Second)
+	if got := samples[0].seconds(); got != 2 {
+		t.Errorf("the sample is %v s long, want 2", got)
+	}
+}

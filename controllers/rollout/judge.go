@@ -59,38 +59,97 @@ type Breach struct {
 
 // Judge gives the first threshold that is crossed, nil if none is.
 func Judge(s *fleet.Summary, t Thresholds) *Breach {
-	enough := s.Offered > 0 && s.Offered >= float64(t.MinEvents)
-	reconnects := 100 * s.ReconnectsPerMinute / float64(max(s.Connections, fewStreams))
-	over := func(reason, metric, observed, threshold, format string) *Breach {
-		return &Breach{Reason: reason, Metric: metric, Observed: observed, Threshold: threshold, Message: fmt.Sprintf(format, threshold)}
-	}
-	switch {
-	case len(s.BrokerDown) > 0: // first: it is why publishes fail
+	if len(s.BrokerDown) > 0 { // first: it is why publishes fail
 		return &Breach{Reason: ReasonBrokerUnavailable, Message: fmt.Sprintf(
 			"the log of %s fails: publishes are refused, streams go on", strings.Join(s.BrokerDown, ", "))}
-	case enough && s.ErrorPercent > t.MaxErrorPercent:
-		return over(ReasonErrorRateHigh, "errorPercent", short(s.ErrorPercent), short(t.MaxErrorPercent),
-			"more than %s %% of deliveries and publishes failed")
-	case enough && s.DropPercent > t.MaxDropPercent:
-		return over(ReasonDropRateHigh, "dropPercent", short(s.DropPercent), short(t.MaxDropPercent),
-			"more than %s %% of events were skipped for slow clients")
-	case enough && s.LatencyP99 > t.MaxP99Latency:
-		return over(ReasonLatencyHigh, "latencyP99", s.LatencyP99.Round(time.Millisecond).String(), t.MaxP99Latency.String(),
-			"more than 1 %% of deliveries took over %s")
-	case s.QueuePercent > t.MaxQueuePercent:
-		return over(ReasonQueueFull, "queuePercent", short(s.QueuePercent), short(t.MaxQueuePercent),
-			"clients lag by more than %s %% of the queue limits on average")
-	case reconnects > t.MaxReconnectsPerMinutePercent:
-		return over(ReasonReconnectStorm, "reconnectsPerMinutePercent", short(reconnects), short(t.MaxReconnectsPerMinutePercent),
-			"more than %s %% of streams a minute ended unasked")
-	case t.MaxBrowserP95 > 0 && s.BrowserReports >= fewReports && s.BrowserP95 > t.MaxBrowserP95:
-		return over(ReasonBrowserLatencyHigh, "browserP95", s.BrowserP95.Round(time.Millisecond).String(), t.MaxBrowserP95.String(),
-			"more than 5 %% of pages report that more than 5 %% of their events took over %s")
-	case len(s.ShortReplay) > 0:
+	}
+	for _, look := range []func(*fleet.Summary, Thresholds) *Breach{errorRate, dropRate, latency, queue, reconnects, browsers} {
+		if b := look(s, t); b != nil {
+			return b
+		}
+	}
+	if len(s.ShortReplay) > 0 {
 		return &Breach{Reason: ReasonReplayWindowShort, Message: fmt.Sprintf(
 			"%s keeps events for less than replay.ttl: replay.maxBytes, or the memory limit of the pod, is too small for the traffic", strings.Join(s.ShortReplay, ", "))}
 	}
 	return nil
+}
+
+// GoesOn tells whether a breach is also one of what came since it was found
+// last, however little that is. What is summed up over a window stays in it
+// for as long as the window is: without this a pause of a second would be found
+// at every look for ten.
+func (b *Breach) GoesOn(since *fleet.Summary, t Thresholds) bool {
+	t.MinEvents = 0
+	switch b.Reason {
+	case ReasonErrorRateHigh:
+		return errorRate(since, t) != nil
+	case ReasonDropRateHigh:
+		return dropRate(since, t) != nil
+	case ReasonLatencyHigh:
+		return latency(since, t) != nil
+	case ReasonReconnectStorm:
+		return since.ReconnectsPerMinute > 0
+	}
+	return true // a state, not a sum
+}
+
+func enough(s *fleet.Summary, t Thresholds) bool {
+	return s.Offered > 0 && s.Offered >= float64(t.MinEvents)
+}
+
+// over is the breach of a metric; format gets the threshold.
+func over(reason, metric, observed, threshold, format string) *Breach {
+	return &Breach{Reason: reason, Metric: metric, Observed: observed, Threshold: threshold, Message: fmt.Sprintf(format, threshold)}
+}
+
+func errorRate(s *fleet.Summary, t Thresholds) *Breach {
+	if !enough(s, t) || s.ErrorPercent <= t.MaxErrorPercent {
+		return nil
+	}
+	return over(ReasonErrorRateHigh, "errorPercent", short(s.ErrorPercent), short(t.MaxErrorPercent),
+		"more than %s %% of deliveries and publishes failed")
+}
+
+func dropRate(s *fleet.Summary, t Thresholds) *Breach {
+	if !enough(s, t) || s.DropPercent <= t.MaxDropPercent {
+		return nil
+	}
+	return over(ReasonDropRateHigh, "dropPercent", short(s.DropPercent), short(t.MaxDropPercent),
+		"more than %s %% of events were skipped for slow clients")
+}
+
+func latency(s *fleet.Summary, t Thresholds) *Breach {
+	if !enough(s, t) || s.LatencyP99 <= t.MaxP99Latency {
+		return nil
+	}
+	return over(ReasonLatencyHigh, "latencyP99", s.LatencyP99.Round(time.Millisecond).String(), t.MaxP99Latency.String(),
+		"more than 1 %% of deliveries took over %s")
+}
+
+func queue(s *fleet.Summary, t Thresholds) *Breach {
+	if s.QueuePercent <= t.MaxQueuePercent {
+		return nil
+	}
+	return over(ReasonQueueFull, "queuePercent", short(s.QueuePercent), short(t.MaxQueuePercent),
+		"clients lag by more than %s %% of the queue limits on average")
+}
+
+func reconnects(s *fleet.Summary, t Thresholds) *Breach {
+	percent := 100 * s.ReconnectsPerMinute / float64(max(s.Connections, fewStreams))
+	if percent <= t.MaxReconnectsPerMinutePercent {
+		return nil
+	}
+	return over(ReasonReconnectStorm, "reconnectsPerMinutePercent", short(percent), short(t.MaxReconnectsPerMinutePercent),
+		"more than %s %% of streams a minute ended unasked")
+}
+
+func browsers(s *fleet.Summary, t Thresholds) *Breach {
+	if t.MaxBrowserP95 <= 0 || s.BrowserReports < fewReports || s.BrowserP95 <= t.MaxBrowserP95 {
+		return nil
+	}
+	return over(ReasonBrowserLatencyHigh, "browserP95", s.BrowserP95.Round(time.Millisecond).String(), t.MaxBrowserP95.String(),
+		"more than 5 %% of pages report that more than 5 %% of their events took over %s")
 }
 
 // short has two decimals at most.

@@ -167,12 +167,12 @@ func containerTrouble(pod string, c *corev1.ContainerStatus) (reason, message st
 		return v1alpha1.ReasonPodsCrashing, fmt.Sprintf("pod %s: %s: %s", pod, waiting, c.State.Waiting.Message)
 	}
 	const crashes = 2 // one may be an accident
-	if waiting != "CrashLoopBackOff" && c.RestartCount < crashes {
-		return "", ""
+	ended, times := c.LastTerminationState.Terminated, c.RestartCount
+	if c.State.Terminated != nil { // and not started again yet
+		ended, times = c.State.Terminated, times+1
 	}
-	ended := c.LastTerminationState.Terminated
-	if c.State.Terminated != nil {
-		ended = c.State.Terminated
+	if waiting != "CrashLoopBackOff" && times < crashes {
+		return "", ""
 	}
 	if ended == nil {
 		return v1alpha1.ReasonPodsCrashing, fmt.Sprintf("pod %s: the container keeps ending", pod)

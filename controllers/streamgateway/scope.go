@@ -74,7 +74,7 @@ type memory struct {
 	// reportTime is when a pod answered last.
 	reportTime time.Time
 	revisions  map[string]*appsv1.ControllerRevision // by name, as written last
-	looks      looks
+	looks      rollout.Looks
 	// pullFailure is how long the wanted pods' image could not be pulled.
 	pullFailure pullFailure
 	// breach counts the looks in a row that the same threshold was crossed.

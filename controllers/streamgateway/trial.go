@@ -13,14 +13,6 @@ import (
 	"github.com/streamgateway/streamgateway/controllers/rollout"
 )
 
-// looks is how often in a row the same breach was found, at looks that are
-// an interval apart.
-type looks struct {
-	revision, reason string
-	count            int
-	time             time.Time
-}
-
 // compare judges the pods that run the wanted revision, and apart from them
 // those that run another one, by what each says it runs.
 func (s *scope) compare() {
@@ -41,22 +33,20 @@ func (s *scope) compare() {
 		b := rollout.Judge(&numbers, s.thresholds())
 		s.common = b != nil && b.Reason == s.breach.Reason
 	}
-	s.count()
+	s.count(wanted)
 }
 
-// count counts looks in a row. Passes that follow one another faster than the
-// interval, as they do when pods change, are one look.
-func (s *scope) count() {
-	j := &s.memory.looks
-	reason := ""
-	if s.breach != nil {
-		reason = s.breach.Reason
-	}
-	if reason == "" || reason != j.reason || j.revision != s.desired {
-		*j = looks{revision: s.desired, reason: reason}
-	}
-	if reason != "" && s.now.Sub(j.time) >= s.analysisInterval()*9/10 {
-		j.count, j.time = j.count+1, s.now
+// count counts looks in a row that find what the pods that run the wanted
+// revision do wrong.
+func (s *scope) count(wanted []fleet.Sample) {
+	m := s.memory
+	next, counted := m.looks.Next(s.now, s.analysisInterval(), s.desired, s.breach, func(b *rollout.Breach) bool {
+		t := s.thresholds()
+		since := fleet.Summarize(m.window.SinceMark(wanted, t.MaxP99Latency), 0, fleet.Wanted{})
+		return b.GoesOn(&since, t)
+	})
+	if m.looks = next; counted {
+		m.window.Mark()
 	}
 }
 
@@ -85,7 +75,7 @@ func (s *scope) observation() *rollout.Observation {
 		return o
 	}
 	o.TemplateReady, o.AllAcked, o.Moved = s.templateReady(), acked, s.moved()
-	o.Breach, o.Breaches, o.Common = s.breach, s.memory.looks.count, s.common
+	o.Breach, o.Breaches, o.Common = s.breach, s.memory.looks.Count, s.common
 	if runs {
 		o.Nack = s.refusedByPod()
 	}

@@ -78,7 +78,12 @@ func TestTroubleIsThatOfPodsThatShouldComeUp(t *testing.T) {
 		pod           corev1.Pod
 		reason, words string
 	}{
-		"it is being made":                    {pod(false, waiting("ContainerCreating")), "", ""},
+		"it is being made":                          {pod(false, waiting("ContainerCreating")), "", ""},
+		"it has ended once, and is not started yet": {pod(false, corev1.ContainerStatus{State: ended.State}), "", ""},
+		"it has ended twice, and is not started yet": {
+			pod(false, corev1.ContainerStatus{RestartCount: 1, State: ended.State}),
+			v1alpha1.ReasonPodsCrashing, "exit code 137 (OOMKilled)",
+		},
 		"it has ended once":                   {pod(false, corev1.ContainerStatus{RestartCount: 1}), "", ""},
 		"it has ended twice":                  {pod(false, ended), v1alpha1.ReasonPodsCrashing, "exit code 137 (OOMKilled)"},
 		"it has ended often and is ready now": {pod(true, corev1.ContainerStatus{RestartCount: 9}), "", ""},

@@ -63,6 +63,28 @@ func (h Histogram) Since(older Histogram) Histogram {
 	return d
 }
 
+// Below is the histogram without its n greatest values.
+func (h Histogram) Below(n uint64) Histogram {
+	rest := Histogram{Counts: append([]uint64(nil), h.Counts...), Sum: h.Sum}
+	for i := len(rest.Counts) - 1; i >= 0 && n > 0; i-- {
+		gone := min(n, rest.Counts[i])
+		rest.Counts[i] -= gone
+		n -= gone
+		rest.Sum -= float64(gone) * Bound(i)
+	}
+	rest.Sum = max(rest.Sum, 0)
+	return rest
+}
+
+// From counts the values from so many seconds on, and those that share their
+// bucket.
+func (h Histogram) From(seconds float64) (n uint64) {
+	for _, c := range h.Counts[min(Bucket(seconds), len(h.Counts)):] {
+		n += c
+	}
+	return n
+}
+
 // Quantile is the value, in seconds, that a share q (0..1) of all values does
 // not exceed, interpolated inside its bucket; 0 when there are no values.
 func (h Histogram) Quantile(q float64) float64 {

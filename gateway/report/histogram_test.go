@@ -117,3 +117,20 @@ func TestHistogramsDoNotShareMemory(t *testing.T) {
 		t.Errorf("changed to %+v", a)
 	}
 }
+
+func TestGreatestValuesCanBeTakenAway(t *testing.T) {
+	h := of([]float64{0.01, 0.01, 1, 1.1, 30})
+	if got := h.From(1); got != 3 {
+		t.Errorf("%d values from 1 s on, want 3", got)
+	}
+	if got := (Histogram{}).From(1); got != 0 {
+		t.Errorf("%d values of none", got)
+	}
+	rest := h.Below(2)
+	if got := rest.Count(); got != 3 || rest.From(1) != 1 || rest.Sum < 0 {
+		t.Errorf("%d values are left, of them %d from 1 s on; want 3 and 1", got, rest.From(1))
+	}
+	if got := h.Below(9).Count(); got != 0 || h.Count() != 5 {
+		t.Errorf("%d are left of 5 without 9, and the histogram itself has %d", got, h.Count())
+	}
+}

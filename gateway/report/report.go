@@ -172,6 +172,11 @@ type Queue struct {
 	// limit (events, bytes, age) is nearest.
 	LagPercent float64 `json:"lagPercent"`
 	Slow       int     `json:"slow"` // clients over half of a limit
+	// Waiting are the writes that are not tried yet, since their batch is not
+	// closed, by how long their oldest event has waited: late ones are known
+	// before they are in Latency. Clients that are slow have no part in it.
+	Waiting       Histogram `json:"waiting"`
+	WaitingEvents uint64    `json:"waitingEvents"` // in them, summed over streams
 }
 
 // CircuitBreaker tells whether the log takes events.

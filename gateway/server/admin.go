@@ -102,7 +102,10 @@ func (s *Server) report() report.Report {
 			Published: published.Events, PublishFailed: published.Failed, PublishRejected: published.Rejected,
 			Delivered: stats.Events.Delivered, DeliveryFailed: stats.Events.Failed, Dropped: stats.Events.Dropped,
 		},
-		Queue: report.Queue{LagPercent: stats.Slow.LagPercent, Slow: stats.Slow.Now},
+		Queue: report.Queue{
+			LagPercent: stats.Slow.LagPercent, Slow: stats.Slow.Now,
+			Waiting: shortened(report.Histogram{Counts: stats.Waiting.Counts}), WaitingEvents: stats.Waiting.Events,
+		},
 		Replay: report.Replay{
 			HeldSeconds: stats.Ring.Held.Seconds(), Events: stats.Ring.Events,
 			Bytes: stats.Ring.Bytes, Short: stats.Ring.Short,

@@ -9,6 +9,7 @@ type Stats struct {
 	Events        EventStats
 	Batches       BatchStats
 	Latency       LatencyStats
+	Waiting       WaitingStats
 	Resumes       ResumeStats
 	Slow          SlowStats
 	Bytes         ByteStats
@@ -147,7 +148,7 @@ type ByteStats struct {
 
 // Stats adds up all loops. It waits for a turn of each.
 func (f *Fanout) Stats() Stats {
-	sum := Stats{Latency: LatencyStats{Counts: make([]uint64, f.opts.Buckets)}}
+	sum := Stats{Latency: LatencyStats{Counts: make([]uint64, f.opts.Buckets)}, Waiting: WaitingStats{Counts: make([]uint64, f.opts.Buckets)}}
 	sum.Connections.Ended = map[string]uint64{}
 	sum.Resumes.Resets, sum.Slow.GapsBy = map[string]uint64{}, map[string]uint64{}
 	shares, live := 0.0, 0
@@ -158,6 +159,7 @@ func (f *Fanout) Stats() Stats {
 			l.states(&sum, patterns)
 			share, streams := l.shares(&sum.Slow)
 			shares += share
+			l.waiting(&sum.Waiting)
 			live += streams
 			sum.Busy = append(sum.Busy, time.Duration(l.busy))
 		})
