@@ -28,6 +28,7 @@ type Summary struct {
 	EventsPerSecond     float64 // delivered
 	PublishesPerSecond  float64 // accepted
 	ReconnectsPerMinute float64 // streams that pods ended or lost unasked
+	Lost                float64 // of the events that pods publish to themselves
 	Offered             float64 // events delivered, failed, dropped and waiting: how much the rates rest on
 
 	// Of what pages reported in the last minute.
@@ -160,7 +161,8 @@ type totals struct {
 	waiting                      float64
 	published, publishFailed     float64
 	deliveredRate, publishedRate float64 // per second
-	lostRate                     float64 // per second
+	lostRate                     float64 // streams per second
+	lost                         float64 // events that auditors miss
 	latency                      report.Histogram
 	browsers                     report.Histogram
 }
@@ -182,6 +184,9 @@ func (t *totals) add(s *Sample) {
 	t.deliveredRate += delivered / seconds
 	t.publishedRate += published / seconds
 	t.lostRate += grown(older.Connections.Lost, newer.Connections.Lost) / max(seconds, leastLossSeconds)
+	if older.Audit != nil && newer.Audit != nil {
+		t.lost += grown(older.Audit.Lost, newer.Audit.Lost)
+	}
 	t.waiting += float64(newer.Queue.WaitingEvents)
 	t.latency = t.latency.Add(newer.Latency.Since(older.Latency).Below(s.counted)).Add(newer.Queue.Waiting)
 }
@@ -198,6 +203,7 @@ func (s *Summary) rates(t *totals) {
 	s.EventsPerSecond = t.deliveredRate
 	s.PublishesPerSecond = t.publishedRate
 	s.ReconnectsPerMinute = t.lostRate * 60
+	s.Lost = t.lost
 }
 
 func acks(samples []Sample, silent int, w Wanted) Acks {

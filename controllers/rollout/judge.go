@@ -2,6 +2,7 @@ package rollout
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -19,6 +20,7 @@ const (
 	ReasonBrowserLatencyHigh = "BrowserLatencyHigh"
 	ReasonReplayWindowShort  = "ReplayWindowShort"
 	ReasonBrokerUnavailable  = "BrokerUnavailable"
+	ReasonLossDetected       = "LossDetected"
 )
 
 // fewStreams is how many streams reconnects are counted against at least: two
@@ -63,7 +65,7 @@ func Judge(s *fleet.Summary, t Thresholds) *Breach {
 		return &Breach{Reason: ReasonBrokerUnavailable, Message: fmt.Sprintf(
 			"the log of %s fails: publishes are refused, streams go on", strings.Join(s.BrokerDown, ", "))}
 	}
-	for _, look := range []func(*fleet.Summary, Thresholds) *Breach{errorRate, dropRate, latency, queue, reconnects, browsers} {
+	for _, look := range []func(*fleet.Summary, Thresholds) *Breach{losses, errorRate, dropRate, latency, queue, reconnects, browsers} {
 		if b := look(s, t); b != nil {
 			return b
 		}
@@ -82,16 +84,34 @@ func Judge(s *fleet.Summary, t Thresholds) *Breach {
 func (b *Breach) GoesOn(since *fleet.Summary, t Thresholds) bool {
 	t.MinEvents = 0
 	switch b.Reason {
-	case ReasonErrorRateHigh:
-		return errorRate(since, t) != nil
-	case ReasonDropRateHigh:
-		return dropRate(since, t) != nil
-	case ReasonLatencyHigh:
-		return latency(since, t) != nil
+	case ReasonErrorRateHigh, ReasonDropRateHigh, ReasonLatencyHigh:
+		return b.SharedBy(since, t)
 	case ReasonReconnectStorm:
 		return since.ReconnectsPerMinute > 0
 	}
-	return true // a state, not a sum
+	return true // a state, or what once is enough of
+}
+
+// SharedBy tells whether others cross the same threshold. A loss is held
+// against them for as long as their auditors do.
+func (b *Breach) SharedBy(others *fleet.Summary, t Thresholds) bool {
+	switch b.Reason {
+	case ReasonErrorRateHigh:
+		return errorRate(others, t) != nil
+	case ReasonDropRateHigh:
+		return dropRate(others, t) != nil
+	case ReasonLatencyHigh:
+		return latency(others, t) != nil
+	case ReasonQueueFull:
+		return queue(others, t) != nil
+	case ReasonReconnectStorm:
+		return reconnects(others, t) != nil
+	case ReasonBrowserLatencyHigh:
+		return browsers(others, t) != nil
+	case ReasonLossDetected:
+		return slices.ContainsFunc(others.Audits, func(a fleet.Audit) bool { return a.Broken })
+	}
+	return false // no revision's fault in any case
 }
 
 func enough(s *fleet.Summary, t Thresholds) bool {
@@ -101,6 +121,14 @@ func enough(s *fleet.Summary, t Thresholds) bool {
 // over is the breach of a metric; format gets the threshold.
 func over(reason, metric, observed, threshold, format string) *Breach {
 	return &Breach{Reason: reason, Metric: metric, Observed: observed, Threshold: threshold, Message: fmt.Sprintf(format, threshold)}
+}
+
+func losses(s *fleet.Summary, _ Thresholds) *Breach {
+	if s.Lost <= 0 {
+		return nil
+	}
+	return over(ReasonLossDetected, "eventsLost", short(s.Lost), "0",
+		"more than %s of the events that pods publish to themselves were lost without a word")
 }
 
 func errorRate(s *fleet.Summary, t Thresholds) *Breach {

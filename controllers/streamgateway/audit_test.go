@@ -12,6 +12,8 @@ import (
 
 	"github.com/streamgateway/streamgateway/api/v1alpha1"
 	"github.com/streamgateway/streamgateway/controllers/fleet"
+	"github.com/streamgateway/streamgateway/controllers/rollout"
+	"github.com/streamgateway/streamgateway/gateway/report"
 )
 
 // audits says what pods find that check themselves, of which the first is the
@@ -63,5 +65,44 @@ func TestAProofAloneIsNotWritten(t *testing.T) {
 	c := meta.FindStatusCondition(next.status().Conditions, v1alpha1.ConditionNoLossVerified)
 	if want := next.now.UTC().Format(time.RFC3339); !strings.Contains(c.Message, want) {
 		t.Errorf("the message is %q, want %s in it", c.Message, want)
+	}
+}
+
+func TestLossOfPodsThatRunTheWantedRevisionIsItsFault(t *testing.T) {
+	audited := func(pod, revision string, before, after uint64) fleet.Sample {
+		now := time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC)
+		r := func(lost uint64, at time.Time) report.Report {
+			a := &report.Audit{Checked: 9, Lost: lost, LastProof: at}
+			if lost > 0 {
+				a.LastLoss = now.Add(-time.Minute)
+			}
+			return report.Report{Pod: pod, Revision: revision, Time: at, Audit: a}
+		}
+		older := r(before, now.Add(-5*time.Second))
+		return fleet.Sample{Older: &older, Newer: r(after, now)}
+	}
+	for name, c := range map[string]struct {
+		samples        []fleet.Sample
+		broken, common bool
+	}{
+		"no pod loses anything":                       {[]fleet.Sample{audited("a", "wanted", 0, 0), audited("b", "before", 0, 0)}, false, false},
+		"a pod that runs it loses events":             {[]fleet.Sample{audited("a", "wanted", 0, 2), audited("b", "before", 0, 0)}, true, false},
+		"it had lost them before it ran it":           {[]fleet.Sample{audited("a", "wanted", 2, 2), audited("b", "before", 0, 0)}, false, false},
+		"one that does not run it loses them":         {[]fleet.Sample{audited("a", "wanted", 0, 0), audited("b", "before", 0, 2)}, false, false},
+		"both do":                                     {[]fleet.Sample{audited("a", "wanted", 0, 2), audited("b", "before", 0, 2)}, true, true},
+		"the other one did so a minute ago":           {[]fleet.Sample{audited("a", "wanted", 0, 2), audited("b", "before", 7, 7)}, true, true},
+		"all pods run it, and nobody can be compared": {[]fleet.Sample{audited("a", "wanted", 0, 2)}, true, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := serving()
+			s.samples = c.samples
+			s.compare()
+			if (s.breach != nil) != c.broken || s.common != c.common {
+				t.Errorf("breach %+v, common %v", s.breach, s.common)
+			}
+			if b := s.breach; b != nil && (b.Reason != rollout.ReasonLossDetected || b.Metric != "eventsLost" || b.Observed != "2" || b.Threshold != "0") {
+				t.Errorf("breach %+v", b)
+			}
+		})
 	}
 }

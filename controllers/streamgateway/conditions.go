@@ -42,7 +42,7 @@ func (s *scope) conditions(status *v1alpha1.StreamGatewayStatus) {
 		rolledBack: s.rolledBack(),
 		paused:     s.pausedVerdict(),
 	}
-	if v.noLoss.status == metav1.ConditionFalse && v.healthy.status != metav1.ConditionFalse {
+	if v.noLoss.status == metav1.ConditionFalse && (v.healthy.status != metav1.ConditionFalse || v.healthy.reason == v.noLoss.reason) {
 		v.healthy = v.noLoss
 	}
 	v.stalled = s.stalled(v.programmed)

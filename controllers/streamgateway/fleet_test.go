@@ -41,6 +41,15 @@ type simulated struct {
 	changed chan struct{}
 	ran     map[int64]time.Time // serial → when it ran
 	told    map[int64]time.Time // serial → when the operator was answered
+
+	numbers func(*report.Report) // adds what it has counted; nil: nothing
+}
+
+// counts lets a simulated pod report numbers from now on.
+func (s *simulated) counts(numbers func(*report.Report)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.numbers = numbers
 }
 
 // refusedFrom is from which batching.maxEvents on a simulated pod refuses a
@@ -123,6 +132,9 @@ func (s *simulated) report() (report.Report, chan struct{}) {
 	defer s.mu.Unlock()
 	r := s.now
 	r.Pod, r.TemplateHash, r.StartTime, r.Time, r.Ready = s.pod, s.template, s.start, time.Now(), true
+	if s.numbers != nil {
+		s.numbers(&r)
+	}
 	return r, s.changed
 }
 

@@ -30,8 +30,7 @@ func (s *scope) compare() {
 	s.common = false
 	if s.breach != nil && len(others) > 0 {
 		numbers = fleet.Summarize(others, 0, fleet.Wanted{})
-		b := rollout.Judge(&numbers, s.thresholds())
-		s.common = b != nil && b.Reason == s.breach.Reason
+		s.common = s.breach.SharedBy(&numbers, s.thresholds())
 	}
 	s.count(wanted)
 }
