@@ -276,6 +276,12 @@ type Rollback struct {
 	// +optional
 	WarmPeriod Duration `json:"warmPeriod,omitempty"`
 
+	// thresholds are what a revision is judged by in the guard period, and what
+	// the condition Healthy goes by from then on; what is not set is not judged.
+	// Absent: those of rollout.analysis.
+	// +optional
+	Thresholds *GuardThresholds `json:"thresholds,omitempty"`
+
 	// historyLimit is how many revisions are kept as ControllerRevisions. The
 	// running and the stable one are kept in any case. Default 10; 2 to 50.
 	// Effect: at once, no pod is touched.
@@ -285,4 +291,63 @@ type Rollback struct {
 	// +kubebuilder:validation:Maximum=50
 	// +optional
 	HistoryLimit int32 `json:"historyLimit,omitempty"`
+}
+
+// GuardThresholds bound the pods' own numbers, and what pages report, once
+// every pod runs a revision.
+//
+// +kubebuilder:validation:MinProperties=1
+type GuardThresholds struct {
+	// maxErrorPercent bounds failed deliveries and publishes, in percent of
+	// attempts, with at most two decimals. Absent: not judged; 0 to 100. Effect:
+	// at once, no pod is touched.
+	// +streamgateway:class=outside
+	// +kubebuilder:validation:XIntOrString
+	// +kubebuilder:validation:MaxLength=6
+	// +kubebuilder:validation:Pattern=`^[0-9]{1,3}(\.[0-9]{1,2})?$`
+	// +kubebuilder:validation:XValidation:rule="double(self) >= 0.0 && double(self) <= 100.0",message="must be between 0 and 100"
+	// +optional
+	MaxErrorPercent *intstr.IntOrString `json:"maxErrorPercent,omitempty"`
+
+	// maxDropPercent bounds events skipped by the slow-consumer policy, in
+	// percent of those offered, with at most two decimals. Absent: not judged; 0
+	// to 100. Effect: at once, no pod is touched.
+	// +streamgateway:class=outside
+	// +kubebuilder:validation:XIntOrString
+	// +kubebuilder:validation:MaxLength=6
+	// +kubebuilder:validation:Pattern=`^[0-9]{1,3}(\.[0-9]{1,2})?$`
+	// +kubebuilder:validation:XValidation:rule="double(self) >= 0.0 && double(self) <= 100.0",message="must be between 0 and 100"
+	// +optional
+	MaxDropPercent *intstr.IntOrString `json:"maxDropPercent,omitempty"`
+
+	// maxP99Latency bounds the 99th percentile of the delivery latency. Absent:
+	// not judged; 1ms to 1m. Effect: at once, no pod is touched.
+	// +streamgateway:class=outside
+	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('1ms') && duration(self) <= duration('1m')",message="must be between 1ms and 1m"
+	// +optional
+	MaxP99Latency Duration `json:"maxP99Latency,omitempty"`
+
+	// maxQueuePercent bounds the mean lag of clients, in percent of the queue
+	// limits. Absent: not judged; 1 to 100. Effect: at once, no pod is touched.
+	// +streamgateway:class=outside
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=100
+	// +optional
+	MaxQueuePercent int32 `json:"maxQueuePercent,omitempty"`
+
+	// maxReconnectsPerMinutePercent bounds streams that pods ended or lost
+	// unasked in a minute, in percent of the open ones. Absent: not judged; 1 to
+	// 1000. Effect: at once, no pod is touched.
+	// +streamgateway:class=outside
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=1000
+	// +optional
+	MaxReconnectsPerMinutePercent int32 `json:"maxReconnectsPerMinutePercent,omitempty"`
+
+	// maxBrowserP95 bounds what pages report, as in rollout.analysis. Absent: not
+	// judged; 1ms to 5m. Effect: at once, no pod is touched.
+	// +streamgateway:class=outside
+	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('1ms') && duration(self) <= duration('5m')",message="must be between 1ms and 5m"
+	// +optional
+	MaxBrowserP95 Duration `json:"maxBrowserP95,omitempty"`
 }

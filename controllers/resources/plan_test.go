@@ -120,6 +120,11 @@ func section(sg *v1alpha1.StreamGateway, name string) reflect.Value {
 		return reflect.ValueOf(sg.Spec.Rollout.Analysis).Elem()
 	case "Thresholds":
 		return reflect.ValueOf(sg.Spec.Rollout.Analysis.Thresholds).Elem()
+	case "GuardThresholds":
+		if sg.Spec.Rollback.Thresholds == nil {
+			sg.Spec.Rollback.Thresholds = &v1alpha1.GuardThresholds{}
+		}
+		return reflect.ValueOf(sg.Spec.Rollback.Thresholds).Elem()
 	case "PublishLimits":
 		return reflect.ValueOf(sg.Spec.Limits.Publish).Elem()
 	case "TLS":

@@ -1,8 +1,11 @@
 package streamgateway
 
 import (
+	"math"
 	"strconv"
 	"time"
+
+	"k8s.io/apimachinery/pkg/util/intstr"
 
 	"github.com/streamgateway/streamgateway/api/v1alpha1"
 	"github.com/streamgateway/streamgateway/controllers/resources"
@@ -92,7 +95,18 @@ func (s *scope) historyLimit() int {
 	return 10
 }
 
+// thresholds are what the wanted revision is judged by where it stands: once it
+// has reached every pod, by those of the guard period, if there are any.
 func (s *scope) thresholds() rollout.Thresholds {
+	t := s.analysisThresholds()
+	v, b := s.revision(s.desired), s.sg.Spec.Rollback
+	if v == nil || b == nil || b.Thresholds == nil || v.detail.GuardStart.IsZero() {
+		return t
+	}
+	return guardThresholds(b.Thresholds, t.MinEvents)
+}
+
+func (s *scope) analysisThresholds() rollout.Thresholds {
 	t := rollout.DefaultThresholds()
 	a := s.analysis()
 	if a == nil {
@@ -105,24 +119,30 @@ func (s *scope) thresholds() rollout.Thresholds {
 	if w == nil {
 		return t
 	}
-	if w.MaxErrorPercent != nil {
-		t.MaxErrorPercent = decimal(w.MaxErrorPercent.String(), t.MaxErrorPercent)
-	}
-	if w.MaxDropPercent != nil {
-		t.MaxDropPercent = decimal(w.MaxDropPercent.String(), t.MaxDropPercent)
-	}
+	t.MaxErrorPercent = percentage(w.MaxErrorPercent, t.MaxErrorPercent)
+	t.MaxDropPercent = percentage(w.MaxDropPercent, t.MaxDropPercent)
 	t.MaxP99Latency = length(w.MaxP99Latency, t.MaxP99Latency)
-	if w.MaxQueuePercent > 0 {
-		t.MaxQueuePercent = float64(w.MaxQueuePercent)
-	}
-	if w.MaxReconnectsPerMinutePercent > 0 {
-		t.MaxReconnectsPerMinutePercent = float64(w.MaxReconnectsPerMinutePercent)
-	}
+	t.MaxQueuePercent = count(w.MaxQueuePercent, t.MaxQueuePercent)
+	t.MaxReconnectsPerMinutePercent = count(w.MaxReconnectsPerMinutePercent, t.MaxReconnectsPerMinutePercent)
 	t.MaxBrowserP95 = length(w.MaxBrowserP95, 0)
 	return t
 }
 
-// length and decimal read what the schema has checked; otherwise is for an
+// guardThresholds judge nothing that is not set.
+func guardThresholds(w *v1alpha1.GuardThresholds, minEvents int) rollout.Thresholds {
+	never := math.Inf(1)
+	return rollout.Thresholds{
+		MaxErrorPercent:               percentage(w.MaxErrorPercent, never),
+		MaxDropPercent:                percentage(w.MaxDropPercent, never),
+		MaxP99Latency:                 length(w.MaxP99Latency, math.MaxInt64),
+		MaxQueuePercent:               count(w.MaxQueuePercent, never),
+		MaxReconnectsPerMinutePercent: count(w.MaxReconnectsPerMinutePercent, never),
+		MaxBrowserP95:                 length(w.MaxBrowserP95, 0),
+		MinEvents:                     minEvents,
+	}
+}
+
+// length and percentage read what the schema has checked; otherwise is for an
 // object that was stored before the field was declared.
 func length(text v1alpha1.Duration, otherwise time.Duration) time.Duration {
 	d, err := config.ParseDuration(string(text))
@@ -132,10 +152,21 @@ func length(text v1alpha1.Duration, otherwise time.Duration) time.Duration {
 	return d
 }
 
-func decimal(text string, otherwise float64) float64 {
-	v, err := strconv.ParseFloat(text, 64)
+func percentage(p *intstr.IntOrString, otherwise float64) float64 {
+	if p == nil {
+		return otherwise
+	}
+	v, err := strconv.ParseFloat(p.String(), 64)
 	if err != nil {
 		return otherwise
 	}
 	return v
+}
+
+// count is a bound that has no zero.
+func count(n int32, otherwise float64) float64 {
+	if n <= 0 {
+		return otherwise
+	}
+	return float64(n)
 }

@@ -52,6 +52,8 @@ func ForKind(kind schema.GroupVersionKind) interface{} {
 		return &apiv1alpha1.FeatureStatusApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("Gateway"):
 		return &apiv1alpha1.GatewayApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("GuardThresholds"):
+		return &apiv1alpha1.GuardThresholdsApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("JWKS"):
 		return &apiv1alpha1.JWKSApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("JWT"):

@@ -365,6 +365,27 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: template
       type:
         namedType: com.github.streamgateway.streamgateway.api.v1alpha1.PodTemplate
+- name: com.github.streamgateway.streamgateway.api.v1alpha1.GuardThresholds
+  map:
+    fields:
+    - name: maxBrowserP95
+      type:
+        namedType: com.github.streamgateway.streamgateway.api.v1alpha1.Duration
+    - name: maxDropPercent
+      type:
+        namedType: io.k8s.apimachinery.pkg.util.intstr.IntOrString
+    - name: maxErrorPercent
+      type:
+        namedType: io.k8s.apimachinery.pkg.util.intstr.IntOrString
+    - name: maxP99Latency
+      type:
+        namedType: com.github.streamgateway.streamgateway.api.v1alpha1.Duration
+    - name: maxQueuePercent
+      type:
+        scalar: numeric
+    - name: maxReconnectsPerMinutePercent
+      type:
+        scalar: numeric
 - name: com.github.streamgateway.streamgateway.api.v1alpha1.HotStrategy
   scalar: string
 - name: com.github.streamgateway.streamgateway.api.v1alpha1.InconclusivePolicy
@@ -758,6 +779,9 @@ var schemaYAML = typed.YAMLObject(`types:
       type:
         namedType: com.github.streamgateway.streamgateway.api.v1alpha1.RollbackMode
       default: Automatic
+    - name: thresholds
+      type:
+        namedType: com.github.streamgateway.streamgateway.api.v1alpha1.GuardThresholds
     - name: warmPeriod
       type:
         namedType: com.github.streamgateway.streamgateway.api.v1alpha1.Duration

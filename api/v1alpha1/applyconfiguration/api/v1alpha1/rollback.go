@@ -27,6 +27,10 @@ type RollbackApplyConfiguration struct {
 	// without starting any. Default 2m; 0s to 1h, and no longer than
 	// guardPeriod. Effect: at once.
 	WarmPeriod *apiv1alpha1.Duration `json:"warmPeriod,omitempty"`
+	// thresholds are what a revision is judged by in the guard period, and what
+	// the condition Healthy goes by from then on; what is not set is not judged.
+	// Absent: those of rollout.analysis.
+	Thresholds *GuardThresholdsApplyConfiguration `json:"thresholds,omitempty"`
 	// historyLimit is how many revisions are kept as ControllerRevisions. The
 	// running and the stable one are kept in any case. Default 10; 2 to 50.
 	// Effect: at once, no pod is touched.
@@ -60,6 +64,14 @@ func (b *RollbackApplyConfiguration) WithGuardPeriod(value apiv1alpha1.Duration)
 // If called multiple times, the WarmPeriod field is set to the value of the last call.
 func (b *RollbackApplyConfiguration) WithWarmPeriod(value apiv1alpha1.Duration) *RollbackApplyConfiguration {
 	b.WarmPeriod = &value
+	return b
+}
+
+// WithThresholds sets the Thresholds field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the Thresholds field is set to the value of the last call.
+func (b *RollbackApplyConfiguration) WithThresholds(value *GuardThresholdsApplyConfiguration) *RollbackApplyConfiguration {
+	b.Thresholds = value
 	return b
 }
 
