@@ -93,10 +93,10 @@ func (p *pod) taken(revision string, guard time.Duration, goesOn bool) time.Dura
 	return 0
 }
 
-// A machine that pauses is no fault of a change. In 20 hours of changes that
+// A machine that pauses is no fault of a change. In ten hours of changes that
 // are guarded for five minutes each, hardly one is taken back.
 func TestPausesOfTheMachineTakeNoChangeBack(t *testing.T) {
-	const changes = 240
+	const changes = 120
 	wrong := func(goesOn bool) (n int) {
 		p := newPod(7, 0)
 		for range changes {
