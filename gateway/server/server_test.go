@@ -179,15 +179,13 @@ func TestStatusAnswersWhenTheSerialRunsOrIsRefused(t *testing.T) {
 
 func TestDrainUnderLoadTellsEveryClientAndAcknowledgesToTheEnd(t *testing.T) {
 	drain := config.Drain{Timeout: 3 * time.Second, PreStopDelay: 2 * time.Second}
-	cold, err := config.Encode(config.Cold{
-		Listener: config.Listener{Port: 8080}, Observability: config.Admin{AdminPort: 9090},
-		Drain: drain,
-	})
+	cold, hot := config.Default()
+	cold.Drain = drain
+	coldText, err := config.Encode(cold)
 	if err != nil {
 		t.Fatal(err)
 	}
-	folder := inFolder(t, "cold.abc.json", cold)
-	_, hot := config.Default()
+	folder := inFolder(t, "cold.abc.json", coldText)
 	hot.Auth.Publishers.Mode = config.ModeAnonymous
 	hot.Drain.ReconnectSpread = time.Second
 	text, err := config.Encode(config.Document{Serial: 1, Stable: config.Revision{Name: "r1", Hot: hot}})
