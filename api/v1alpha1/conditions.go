@@ -89,6 +89,8 @@ const (
 	ReasonInvalidCredentials = "InvalidCredentials"
 	// ReasonConfigMapNotFound: a ConfigMap, or its key, is not there.
 	ReasonConfigMapNotFound = "ConfigMapNotFound"
+	// ReasonParentNotFound: a Gateway that listener.route names is not there.
+	ReasonParentNotFound = "ParentNotFound"
 	// ReasonInvalidJWKS: a key set cannot be had, or be used.
 	ReasonInvalidJWKS = "InvalidJWKS"
 )
@@ -98,6 +100,11 @@ const (
 	ReasonProgrammed = "Programmed"
 	// ReasonAdmissionDenied: an admission plug-in refused an object.
 	ReasonAdmissionDenied = "AdmissionDenied"
+	// ReasonGatewayAPINotInstalled: listener.route asks for a kind that the
+	// cluster does not know.
+	ReasonGatewayAPINotInstalled = "GatewayAPINotInstalled"
+	// ReasonRouteNotAccepted: a Gateway does not take the HTTPRoute.
+	ReasonRouteNotAccepted = "RouteNotAccepted"
 	// ReasonAddressNotAssigned: the load balancer has no address yet.
 	ReasonAddressNotAssigned = "AddressNotAssigned"
 	// ReasonConfigRejected: a pod refused the config and runs the one before.

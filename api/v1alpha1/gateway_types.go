@@ -118,6 +118,11 @@ type Listener struct {
 	// +optional
 	TrustedProxies []Network `json:"trustedProxies,omitempty"`
 
+	// route makes an HTTPRoute of the StreamGateway's name, without a limit on
+	// how long an answer may take, so that no stream is cut. Absent: none.
+	// +optional
+	Route *Route `json:"route,omitempty"` //nolint:kubeapilinter // a pointer tells absent, which is none, from empty, which is refused
+
 	// tls makes pods answer clients with TLS, and HTTP/2. Absent: without; put
 	// an Ingress or Gateway in front that does.
 	// +optional

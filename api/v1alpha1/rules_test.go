@@ -71,7 +71,27 @@ func TestRulesRefuseContradictionsOnTheFieldToChange(t *testing.T) {
 		},
 		"an exposed gateway without a list of open channels": {
 			fields{"listener.service.type": "LoadBalancer"},
-			"spec.auth.subscribers", "auth.subscribers: an exposed gateway, whose service is not of type ClusterIP, needs anonymousChannels (['>'] opens all of them)",
+			"spec.auth.subscribers", "auth.subscribers: an exposed gateway, with a listener.route or a service that is not of type ClusterIP, needs anonymousChannels (['>'] opens all of them)",
+		},
+		"a route without a list of open channels": {
+			fields{"listener.route.parentRefs": []any{map[string]any{"name": "public"}}},
+			"spec.auth.subscribers", "with a listener.route or a service that is not of type ClusterIP, needs anonymousChannels (['>'] opens all of them)",
+		},
+		"a route by which anybody may publish": {
+			fields{"listener.route.parentRefs": []any{map[string]any{"name": "public"}}, "auth.subscribers.anonymousChannels": []any{">"}, "auth.publishers.mode": "Anonymous"},
+			"spec.auth.publishers.mode", "auth.publishers.mode Anonymous is allowed only on a ClusterIP service without listener.route",
+		},
+		"a route to nowhere": {
+			fields{"listener.route.parentRefs": []any{}, "auth.subscribers.anonymousChannels": []any{">"}},
+			"spec.listener.route.parentRefs", "should have at least 1 items",
+		},
+		"a route for a path that leads elsewhere": {
+			fields{"listener.route.parentRefs": []any{map[string]any{"name": "public"}}, "listener.route.pathPrefix": "/a/../b", "auth.subscribers.anonymousChannels": []any{">"}},
+			"spec.listener.route.pathPrefix", "must hold no empty segment, no . and no ..",
+		},
+		"a route for a name that is none": {
+			fields{"listener.route.parentRefs": []any{map[string]any{"name": "public"}}, "listener.route.hostnames": []any{"a.*.test"}, "auth.subscribers.anonymousChannels": []any{">"}},
+			"spec.listener.route.hostnames[0]", "should match",
 		},
 		"mode JWT of subscribers without tokens": {
 			fields{"auth.subscribers.mode": "JWT"},
@@ -99,7 +119,7 @@ func TestRulesRefuseContradictionsOnTheFieldToChange(t *testing.T) {
 		},
 		"an exposed gateway that anybody may publish to": {
 			fields{"listener.service.type": "NodePort", "auth.subscribers.anonymousChannels": []any{">"}, "auth.publishers.mode": "Anonymous"},
-			"spec.auth.publishers.mode", "auth.publishers.mode Anonymous is allowed only on a ClusterIP service",
+			"spec.auth.publishers.mode", "auth.publishers.mode Anonymous is allowed only on a ClusterIP service without listener.route",
 		},
 		"a drain longer than the replay window": {
 			fields{"drain.timeout": "6m"},
@@ -216,6 +236,9 @@ func TestRulesAcceptWhatIsJustInside(t *testing.T) {
 	for name, spec := range map[string]fields{
 		"an exposed gateway that asks for tokens":     tokens("subscribers").and(fields{"listener.service.type": "LoadBalancer"}),
 		"an exposed gateway that asks the API server": {"auth.subscribers.mode": "Kubernetes", "listener.service.type": "NodePort"},
+		"a route with a list of open channels": {
+			"listener.route.parentRefs": []any{map[string]any{"name": "public"}}, "listener.route.pathPrefix": "/v2/realtime", "auth.subscribers.anonymousChannels": []any{"news.>"},
+		},
 		"keys of a ConfigMap": {
 			"auth.publishers.mode": "JWT", "auth.publishers.jwt.issuer": "a", "auth.publishers.jwt.audiences": []any{"b"},
 			"auth.publishers.jwt.jwks.configMapRef.name": "keys",

@@ -67,6 +67,9 @@ func render(t *testing.T, sg *v1alpha1.StreamGateway) []byte {
 	if budget := DisruptionBudget(sg, plan.TemplateHash); budget != nil {
 		objects = append(objects, budget)
 	}
+	if route := Route(sg); route != nil {
+		objects = append(objects, route.Object)
+	}
 	var out bytes.Buffer
 	for _, o := range objects {
 		text, err := yaml.Marshal(o)

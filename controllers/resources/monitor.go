@@ -14,34 +14,39 @@ func MonitorKind() schema.GroupVersionKind {
 }
 
 // Monitor has every pod behind the Service scraped on its admin port, which is
-// not a port of the Service. It is nil when nobody asked for it. Its shape is
-// written out here: the Prometheus operator's types would be a dependency for
-// three fields.
+// not a port of the Service. It is nil when nobody asked for it.
 func Monitor(sg *v1alpha1.StreamGateway) *unstructured.Unstructured {
 	if sg.Spec.Observability.ServiceMonitor != v1alpha1.SwitchEnabled {
 		return nil
 	}
-	all := func(from map[string]string) map[string]any {
-		to := map[string]any{}
-		for key, value := range from {
-			to[key] = value
-		}
-		return to
-	}
+	return guest(sg, MonitorKind(), map[string]any{
+		"selector":  map[string]any{"matchLabels": anyMap(labels(sg.Name))},
+		"endpoints": []any{map[string]any{"targetPort": AdminPortName, "path": "/metrics"}},
+	})
+}
+
+// guest is an object of another project's kind. Its shape is written out here:
+// that project's types would be a dependency for a few fields.
+func guest(sg *v1alpha1.StreamGateway, kind schema.GroupVersionKind, spec map[string]any) *unstructured.Unstructured {
 	own := *owner(sg)
 	u := &unstructured.Unstructured{Object: map[string]any{
 		"metadata": map[string]any{
-			"name": sg.Name, "namespace": sg.Namespace, "labels": all(labels(sg.Name)),
+			"name": sg.Name, "namespace": sg.Namespace, "labels": anyMap(labels(sg.Name)),
 			"ownerReferences": []any{map[string]any{
 				"apiVersion": *own.APIVersion, "kind": *own.Kind, "name": *own.Name, "uid": string(*own.UID),
 				"controller": true, "blockOwnerDeletion": *own.BlockOwnerDeletion,
 			}},
 		},
-		"spec": map[string]any{
-			"selector":  map[string]any{"matchLabels": all(labels(sg.Name))},
-			"endpoints": []any{map[string]any{"targetPort": AdminPortName, "path": "/metrics"}},
-		},
+		"spec": spec,
 	}}
-	u.SetGroupVersionKind(MonitorKind())
+	u.SetGroupVersionKind(kind)
 	return u
+}
+
+func anyMap(from map[string]string) map[string]any {
+	to := map[string]any{}
+	for key, value := range from {
+		to[key] = value
+	}
+	return to
 }

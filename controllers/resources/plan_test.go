@@ -106,6 +106,11 @@ func section(sg *v1alpha1.StreamGateway, name string) reflect.Value {
 			sg.Spec.Gateway.Template = &v1alpha1.PodTemplate{}
 		}
 		return reflect.ValueOf(sg.Spec.Gateway.Template).Elem()
+	case "Route":
+		if sg.Spec.Listener.Route == nil {
+			sg.Spec.Listener.Route = &v1alpha1.Route{}
+		}
+		return reflect.ValueOf(sg.Spec.Listener.Route).Elem()
 	case "PodPatch":
 		if sg.Spec.Gateway.Template == nil {
 			sg.Spec.Gateway.Template = &v1alpha1.PodTemplate{Patch: &v1alpha1.PodPatch{Value: &runtime.RawExtension{Raw: []byte(`{"spec":{"dnsPolicy":"Default"}}`)}}}
@@ -165,6 +170,10 @@ func alter(t *testing.T, f reflect.Value) {
 		*v = append(*v, "added")
 	case *[]v1alpha1.ChannelPattern:
 		*v = append(*v, "added.>")
+	case *[]v1alpha1.ParentRef:
+		*v = append(*v, v1alpha1.ParentRef{Name: "added"})
+	case *[]v1alpha1.Hostname:
+		*v = append(*v, "added.test")
 	case *[]v1alpha1.Origin:
 		*v = append(*v, "https://added.test")
 	case *[]v1alpha1.Network:

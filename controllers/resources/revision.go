@@ -64,7 +64,7 @@ func revisioned(spec *v1alpha1.StreamGatewaySpec) *v1alpha1.StreamGatewaySpec {
 func withOutside(spec, from *v1alpha1.StreamGatewaySpec) *v1alpha1.StreamGatewaySpec {
 	out, from := spec.DeepCopy(), from.DeepCopy()
 	out.Gateway.Replicas, out.Gateway.DisruptionBudget = from.Gateway.Replicas, from.Gateway.DisruptionBudget
-	out.Listener.Service = from.Listener.Service
+	out.Listener.Service, out.Listener.Route = from.Listener.Service, from.Listener.Route
 	out.Observability.StatusInterval, out.Observability.ServiceMonitor = from.Observability.StatusInterval, from.Observability.ServiceMonitor
 	out.Rollout, out.Rollback, out.Override = from.Rollout, from.Rollback, from.Override
 	return out

@@ -159,6 +159,9 @@ func (s *scope) programmed() verdict {
 	if s.unready {
 		return unknown(v1alpha1.ReasonPending, "revision %s waits for what it refers to", s.plan.Revision)
 	}
+	if v := s.routed(); v != nil {
+		return *v
+	}
 	if ready, missing := s.readyPods(), s.unacked(); missing > 0 {
 		return unknown(v1alpha1.ReasonPending, "%d of %d ready pods run config %d", ready-missing, ready, s.document.Serial)
 	}

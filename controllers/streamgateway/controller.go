@@ -2,9 +2,8 @@
 // status as the cluster is.
 //
 // A reconcile gathers what there is into a scope, runs a list of phases (one
-// file each: access, revise, config, observe, judge, workload, network, disruption, monitor; override.go has their list), each of
-// which calls a pure builder or decision and applies the result, and ends with
-// one write of status. It is the only package that writes to the cluster; what
+// file each, override.go has their list), each of which calls a pure builder or
+// decision and applies the result, and ends with one write of status. It is the only package that writes to the cluster; what
 // objects look like is controllers/resources, how pods are asked is
 // controllers/fleet. controllers/cmd/manager starts it.
 package streamgateway

@@ -108,7 +108,7 @@ func (r *Reconciler) look(ctx context.Context, s *scope) error {
 	if err == nil && metav1.IsControlledBy(service, s.sg) {
 		s.service = service
 	}
-	return err
+	return errors.Join(err, r.lookAtRoute(ctx, s))
 }
 
 // phases of a pass, in order.
@@ -125,6 +125,7 @@ func (r *Reconciler) phases(s *scope) []phase {
 		{"judge", r.judge},
 		{"workload", r.workload},
 		{"network", r.network},
+		{"route", r.route},
 		{"disruption", r.disruption},
 		{"monitor", r.monitor},
 	}

@@ -23,6 +23,9 @@ func (s *scope) resolvedRefs() verdict {
 	if faults := s.summary.KeysFaults; len(faults) > 0 {
 		return no(v1alpha1.ReasonInvalidJWKS, "pod %s: %s", faults[0].Pod, faults[0].Message)
 	}
+	if s.route != nil && s.route.missing != "" {
+		return no(v1alpha1.ReasonParentNotFound, "Gateway %s, which listener.route names, is not there", s.route.missing)
+	}
 	if pods := s.summary.SharedInvalid; len(pods) > 0 {
 		return no(v1alpha1.ReasonInvalidCredentials, "pod %s cannot use Secret %s, which somebody has changed; delete it, and it is made anew", pods[0], resources.KeysName(s.sg.Name))
 	}

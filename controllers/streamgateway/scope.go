@@ -41,6 +41,7 @@ type scope struct {
 	unready  bool            // the wanted revision waits for what it refers to, and is in no document
 	document config.Document // as it stands in the ConfigMap; serial 0: none yet
 	service  *corev1.Service // nil: none yet
+	route    *route          // nil: none
 	samples  []fleet.Sample  // of the pods that answered
 	summary  fleet.Summary   // of them
 	tooQuiet bool            // those that run the wanted revision deliver too little to be judged by
@@ -85,7 +86,8 @@ type memory struct {
 	expiring time.Time
 	retreat  retreat
 	drains   drains
-	monitor  monitored
+	monitor  guest
+	route    guest
 	pin      *string // the pinned revision that was told of; nil: not known
 	failures int     // passes in a row
 	// keysTried is when the Secret that pods share was made last, or found to be

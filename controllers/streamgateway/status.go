@@ -47,6 +47,7 @@ func (s *scope) status() v1alpha1.StreamGatewayStatus {
 	after.Config = s.configStatus()
 	after.Features = s.features()
 	after.URL, after.Addresses = addresses(s.sg, s.service)
+	s.routeAddresses(&after)
 	after.Metrics = s.metrics(before.Metrics)
 	s.conditions(&after)
 	if !s.failed() {

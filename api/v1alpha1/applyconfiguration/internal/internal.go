@@ -386,6 +386,8 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: maxReconnectsPerMinutePercent
       type:
         scalar: numeric
+- name: com.github.streamgateway.streamgateway.api.v1alpha1.Hostname
+  scalar: string
 - name: com.github.streamgateway.streamgateway.api.v1alpha1.HotStrategy
   scalar: string
 - name: com.github.streamgateway.streamgateway.api.v1alpha1.InconclusivePolicy
@@ -458,6 +460,9 @@ var schemaYAML = typed.YAMLObject(`types:
       type:
         scalar: numeric
       default: 8080
+    - name: route
+      type:
+        namedType: com.github.streamgateway.streamgateway.api.v1alpha1.Route
     - name: service
       type:
         namedType: com.github.streamgateway.streamgateway.api.v1alpha1.Service
@@ -575,6 +580,18 @@ var schemaYAML = typed.YAMLObject(`types:
       type:
         namedType: com.github.streamgateway.streamgateway.api.v1alpha1.ReconcileMode
       default: Active
+- name: com.github.streamgateway.streamgateway.api.v1alpha1.ParentRef
+  map:
+    fields:
+    - name: name
+      type:
+        scalar: string
+    - name: namespace
+      type:
+        scalar: string
+    - name: sectionName
+      type:
+        scalar: string
 - name: com.github.streamgateway.streamgateway.api.v1alpha1.PatchType
   scalar: string
 - name: com.github.streamgateway.streamgateway.api.v1alpha1.PodPatch
@@ -885,6 +902,25 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: percent
       type:
         scalar: numeric
+- name: com.github.streamgateway.streamgateway.api.v1alpha1.Route
+  map:
+    fields:
+    - name: hostnames
+      type:
+        list:
+          elementType:
+            namedType: com.github.streamgateway.streamgateway.api.v1alpha1.Hostname
+          elementRelationship: associative
+    - name: parentRefs
+      type:
+        list:
+          elementType:
+            namedType: com.github.streamgateway.streamgateway.api.v1alpha1.ParentRef
+          elementRelationship: atomic
+    - name: pathPrefix
+      type:
+        scalar: string
+      default: /
 - name: com.github.streamgateway.streamgateway.api.v1alpha1.SecretReference
   map:
     fields:

@@ -32,6 +32,9 @@ type ListenerApplyConfiguration struct {
 	// header is passed over. Absent: whoever connects to the pod is the client.
 	// 1 to 32 networks. Effect: hot.
 	TrustedProxies []apiv1alpha1.Network `json:"trustedProxies,omitempty"`
+	// route makes an HTTPRoute of the StreamGateway's name, without a limit on
+	// how long an answer may take, so that no stream is cut. Absent: none.
+	Route *RouteApplyConfiguration `json:"route,omitempty"`
 	// tls makes pods answer clients with TLS, and HTTP/2. Absent: without; put
 	// an Ingress or Gateway in front that does.
 	TLS *TLSApplyConfiguration `json:"tls,omitempty"`
@@ -76,6 +79,14 @@ func (b *ListenerApplyConfiguration) WithTrustedProxies(values ...apiv1alpha1.Ne
 	for i := range values {
 		b.TrustedProxies = append(b.TrustedProxies, values[i])
 	}
+	return b
+}
+
+// WithRoute sets the Route field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the Route field is set to the value of the last call.
+func (b *ListenerApplyConfiguration) WithRoute(value *RouteApplyConfiguration) *ListenerApplyConfiguration {
+	b.Route = value
 	return b
 }
 
