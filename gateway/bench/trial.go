@@ -24,6 +24,7 @@ type trial struct {
 	result    *Result
 	reads     [][]int // channels of each subscriber
 	seed      uint64
+	token     string // shown with every request; "" = none
 
 	began                   time.Time
 	user, kernel, generator time.Duration
@@ -59,6 +60,9 @@ func (t *trial) try(ctx context.Context, server *contest.Server, tools contest.T
 		return err
 	}
 	defer func() { err = errors.Join(err, t.running.Stop()) }()
+	if t.token != "" {
+		t.running = t.running.As(t.token)
+	}
 	if t.crowd, err = load.NewCrowd(t.Streams); err != nil {
 		return err
 	}

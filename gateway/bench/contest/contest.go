@@ -72,6 +72,9 @@ const startTimeout = 10 * time.Second
 // ErrMissing tells that a server is not installed here.
 var ErrMissing = errors.New("not installed")
 
+// AllCores is the core of a server that may use all of them.
+const AllCores = -1
+
 // Start runs the server on one core and waits until its port takes
 // connections.
 func (s *Server) Start(ctx context.Context, t Tools, set Setup, core int) (*Running, error) {
@@ -91,7 +94,11 @@ func (s *Server) Start(ctx context.Context, t Tools, set Setup, core int) (*Runn
 	if err != nil {
 		return nil, fmt.Errorf("making a log: %w", err)
 	}
-	args = append([]string{"taskset", "-c", fmt.Sprint(core)}, args...)
+	cores := fmt.Sprint(core)
+	if core == AllCores {
+		cores = "0-1023" // as many of them as there are; this process has one only
+	}
+	args = append([]string{"taskset", "-c", cores}, args...)
 	cmd := exec.CommandContext(ctx, args[0], args[1:]...)
 	cmd.Stdout, cmd.Stderr = log, log
 	// A group of its own, to end workers with their master.

@@ -17,7 +17,7 @@ import (
 
 // All are the contestants: first the floor, then this gateway, then its peers.
 func All() []*Server {
-	return []*Server{floorServer("floor", 0), floorServer("floor-batched", 50*time.Millisecond), gateway(), textbook(), goSSE(), centrifuge(), nchan()}
+	return []*Server{floorServer("floor", 0), floorServer("floor-batched", 50*time.Millisecond), gateway(nil), textbook(), goSSE(), centrifuge(), nchan()}
 }
 
 // floorServer is one with a window of its own, whatever the scenario says: every
@@ -52,12 +52,13 @@ const Ours = "gateway"
 
 const base = "/v2/realtime"
 
-func gateway() *Server {
+// gateway is this gateway, behind a guard if there is one.
+func gateway(guard *Guard) *Server {
 	s := &Server{
 		Name: Ours, Batches: true, Replays: true,
 		command: func(t Tools, s Setup, p place) ([]string, error) {
 			path := filepath.Join(t.Dir, "hot.json")
-			if err := writeHot(path, s); err != nil {
+			if err := writeHot(path, s, guard); err != nil {
 				return nil, err
 			}
 			return []string{t.Gateway, "--config", path, "--listen", p.server.String(), "--admin", p.admin.String(), "--log-level", "warn"}, nil
@@ -84,8 +85,8 @@ func gateway() *Server {
 
 // writeHot writes a configuration for a gateway run alone: the defaults, open
 // publishers, as many streams as the scenario has, and no bound on how fast one
-// stream is written to: it is what is measured.
-func writeHot(path string, s Setup) error {
+// stream is written to: it is what is measured. A guard closes some of it.
+func writeHot(path string, s Setup, guard *Guard) error {
 	_, hot := config.Default()
 	hot.Batching.Window = s.Window
 	if s.Keep > 0 {
@@ -95,7 +96,13 @@ func writeHot(path string, s Setup) error {
 	hot.Connections.MaxPerPod = s.Connections + 100
 	hot.Limits.Delivery = config.Delivery{}
 	hot.Auth.Publishers.Mode = config.ModeAnonymous
-	text, err := config.Encode(config.Document{Serial: 1, Stable: config.Revision{Name: "bench", Hot: hot}})
+	document := config.Document{Serial: 1, Stable: config.Revision{Name: "bench", Hot: hot}}
+	if guard != nil {
+		if err := guard.close(&document); err != nil {
+			return err
+		}
+	}
+	text, err := config.Encode(document)
 	if err == nil {
 		err = os.WriteFile(path, text, 0o600)
 	}
@@ -120,7 +127,7 @@ func PollRequest(channel, cursor string, waitSeconds int) []byte {
 }
 
 // Gateway is this gateway alone.
-func Gateway() *Server { return gateway() }
+func Gateway() *Server { return gateway(nil) }
 
 // peer is a server of hack/bench/peers: they share one way to publish.
 func peer(name string) *Server {

@@ -37,11 +37,16 @@ type Publisher struct {
 	fill   Fill
 	number atomic.Uint64 // of the newest event
 	free   chan *line
+	// Presses makes 429 no failure: what is refused is counted, and publishing
+	// goes on at its pace, whatever the server asks for. Set before the first
+	// request.
+	Presses bool
 
 	mu      sync.Mutex // guards what follows
 	acks    *hdrhistogram.Histogram
 	late    *hdrhistogram.Histogram
 	failed  uint64
+	refused uint64
 	failure error
 }
 
@@ -50,10 +55,12 @@ type Fill func(dst []byte, n uint64, at int64) []byte
 
 // Published tells how publishing went since the start.
 type Published struct {
-	Events uint64                  // numbered so far; the newest event has this number
-	Failed uint64                  // requests not answered 2xx
-	Acks   *hdrhistogram.Histogram // µs from request to answer
-	Late   *hdrhistogram.Histogram // µs that a request was behind its time
+	Events uint64 // numbered so far; the newest event has this number
+	Failed uint64 // requests not answered 2xx, refused ones not among them
+	// Refused are requests answered 429 where Publisher.Presses.
+	Refused uint64
+	Acks    *hdrhistogram.Histogram // µs from request to answer
+	Late    *hdrhistogram.Histogram // µs that a request was behind its time
 }
 
 // line is one connection.
@@ -163,38 +170,49 @@ func (p *Publisher) send(l *line, size int, channel func(k int) string) bool {
 	l.out = append(l.out, "Content-Length: "...)
 	l.out = strconv.AppendInt(l.out, int64(len(l.body)), 10)
 	l.out = append(append(l.out, "\r\n\r\n"...), l.body...)
-	err := l.exchange()
+	refused, err := l.exchange()
 	p.note(p.acks, time.Since(began))
-	if err != nil {
+	switch {
+	case refused && p.Presses:
+		p.refuse()
+		return true
+	case err != nil:
 		p.fail(fmt.Errorf("publishing: %w", err))
 	}
 	return err == nil
 }
 
-// exchange writes the request in out and reads its answer to the end.
-func (l *line) exchange() error {
+// exchange writes the request in out and reads its answer to the end; refused
+// is true for 429, which is an error as well.
+func (l *line) exchange() (refused bool, err error) {
 	if err := l.conn.SetDeadline(time.Now().Add(publishTimeout)); err != nil {
-		return err
+		return false, err
 	}
 	if _, err := l.conn.Write(l.out); err != nil {
-		return err
+		return false, err
 	}
 	answer, err := http.ReadResponse(l.in, nil)
 	if err != nil {
-		return err
+		return false, err
 	}
 	defer answer.Body.Close()
 	text, err := io.ReadAll(answer.Body)
 	if err == nil && answer.StatusCode/100 != 2 {
-		err = fmt.Errorf("%s: %.300s", answer.Status, text)
+		refused, err = answer.StatusCode == http.StatusTooManyRequests, fmt.Errorf("%s: %.300s", answer.Status, text)
 	}
-	return err
+	return refused, err
 }
 
 func (p *Publisher) note(h *hdrhistogram.Histogram, d time.Duration) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	_ = h.RecordValue(min(max(d.Microseconds(), 1), maxLatency)) // in range, so no error
+}
+
+func (p *Publisher) refuse() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.refused++
 }
 
 func (p *Publisher) fail(err error) {
@@ -218,9 +236,17 @@ func (p *Publisher) Published() Published {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return Published{
-		Events: p.number.Load(), Failed: p.failed,
+		Events: p.number.Load(), Failed: p.failed, Refused: p.refused,
 		Acks: hdrhistogram.Import(p.acks.Export()), Late: hdrhistogram.Import(p.late.Export()),
 	}
+}
+
+// Forget begins the histograms anew. Counts and numbers go on.
+func (p *Publisher) Forget() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.acks.Reset()
+	p.late.Reset()
 }
 
 // Close cuts the connections. Nothing may be under way.

@@ -22,7 +22,10 @@ server on one core, everything else on another. Load goes to loopback only.
   bench [flags]          run the scenarios, write JSON and a table
   bench claims [flags]   compare streams with long-polls and with polling every 25 s
   bench soak [flags]     let the gateway work for long, plot its memory
+  bench guards [flags]   what tokens and limits cost
+  bench fair [flags]     how late a quiet tenant's events are beside a noisy one
   bench floor            be the floor (started by bench itself)
+  bench noise            be a noisy tenant (started by bench itself)
 
 Flags:
 `
@@ -36,6 +39,12 @@ func command(ctx context.Context, args []string) error {
 			return claims(ctx, args[1:])
 		case "soak":
 			return soak(ctx, args[1:])
+		case "guards":
+			return guards(ctx, args[1:])
+		case "fair":
+			return fair(ctx, args[1:])
+		case "noise":
+			return noise(ctx, os.Stdin, os.Stdout)
 		}
 	}
 	return measure(ctx, args)

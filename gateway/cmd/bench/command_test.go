@@ -15,21 +15,26 @@ import (
 	"github.com/streamgateway/streamgateway/gateway/bench"
 )
 
+// build makes the programs, and says which core is not the server's.
+func build(t *testing.T) (dir, core string) {
+	t.Helper()
+	dir, core = t.TempDir(), "1"
+	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", dir, "../gateway", ".").CombinedOutput(); err != nil {
+		t.Fatalf("building: %v\n%s", err, out)
+	}
+	if runtime.NumCPU() < 2 {
+		core = "0"
+	}
+	return dir, core
+}
+
 // TestARunOfARealGatewayDeliversAllAndRenewsItsTable runs the command as a
 // person would: a real gateway beside both floors.
 func TestARunOfARealGatewayDeliversAllAndRenewsItsTable(t *testing.T) {
-	dir := t.TempDir()
-	build := exec.CommandContext(t.Context(), "go", "build", "-o", dir, "../gateway", ".")
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("building: %v\n%s", err, out)
-	}
+	dir, core := build(t)
 	table, found := filepath.Join(dir, "table.md"), filepath.Join(dir, "found.json")
 	if err := os.WriteFile(table, []byte("# T\n<!-- bench:begin -->\n<!-- bench:end -->\n"), 0o600); err != nil {
 		t.Fatal(err)
-	}
-	core := "1"
-	if runtime.NumCPU() < 2 {
-		core = "0"
 	}
 	run := exec.CommandContext(t.Context(), filepath.Join(dir, "bench"), "--gateway", filepath.Join(dir, "gateway"),
 		"--scenario", "tokens", "--server", "gateway", "--quick", "--core", core, "--json", found, "--table", table)
@@ -105,5 +110,45 @@ func TestTwoRunsOfOneVersionAreKeptAndNoOther(t *testing.T) {
 	}
 	if all, err := keep("", &bench.Run{}); err != nil || len(all) != 1 {
 		t.Errorf("without a file: %v, %v", all, err)
+	}
+}
+
+// TestWhatGuardsAndANoisyTenantCostIsMeasuredOnARealGateway runs both
+// measurements for a moment: tokens are taken, every event arrives, and the
+// noisy tenant is held to its quota.
+func TestWhatGuardsAndANoisyTenantCostIsMeasuredOnARealGateway(t *testing.T) {
+	dir, core := build(t)
+	found := filepath.Join(dir, "found.json")
+	measure := func(result any, args ...string) {
+		t.Helper()
+		args = append(args, "--gateway", filepath.Join(dir, "gateway"), "--core", core, "--rounds", "1", "--json", found)
+		if out, err := exec.CommandContext(t.Context(), filepath.Join(dir, "bench"), args...).CombinedOutput(); err != nil {
+			t.Fatalf("%v\n%s", err, out)
+		}
+		text, err := os.ReadFile(found)
+		if err == nil {
+			err = json.Unmarshal(text, result)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	var g bench.Guards
+	measure(&g, "guards", "--scenario", "tokens")
+	for _, r := range g.Results {
+		if r.Error != "" || r.Delivered != r.Expected || r.Delivered == 0 {
+			t.Errorf("%s: %s, %d of %d", r.Server, r.Error, r.Delivered, r.Expected)
+		}
+	}
+	var f bench.Fair
+	measure(&f, "fair", "--turn", "500ms", "--streams", "20")
+	if len(g.Results) != 2 || len(f.Beside) != 3 {
+		t.Fatalf("%d results, %d companies", len(g.Results), len(f.Beside))
+	}
+	for _, b := range f.Beside {
+		turn := b.Rounds[0]
+		if turn.Latency.Count == 0 || (turn.Noise.Requests > 0) != (b.Times > 0) || b.Times > 1 && turn.Noise.Refused == 0 {
+			t.Errorf("%s: %d events of the quiet one; %d of %d requests refused", &b, turn.Latency.Count, turn.Noise.Refused, turn.Noise.Requests)
+		}
 	}
 }

@@ -27,7 +27,7 @@ type options struct {
 func (o *options) common(set *pflag.FlagSet) {
 	set.SortFlags = false
 	set.StringVar(&o.Tools.Gateway, "gateway", "bin/gateway", "`program` of this gateway")
-	set.IntVar(&o.Core, "server-core", 0, "core of the server")
+	set.IntVar(&o.Core, "server-core", 0, "core of the server; -1 = all of them")
 	set.IntVar(&o.core, "core", 1, "core of everything else")
 	set.Uint64Var(&o.Seed, "seed", 1, "of who reads what and of what is sent")
 }
