@@ -46,7 +46,9 @@ func answer(w http.ResponseWriter, ok bool, why string) {
 	_, _ = w.Write([]byte("ok\n")) // the asker is gone when this fails
 }
 
-func (s *Server) ready() bool { return s.config.ready() && s.certificate.ready() && !s.leaving() }
+// ready tells whether clients can be sent here: a certificate that has come is
+// not enough, the port that waited for it has to be open.
+func (s *Server) ready() bool { return s.config.ready() && s.main.Load() != nil && !s.leaving() }
 
 // leaving tells whether clients are asked to move, for good or for a while.
 func (s *Server) leaving() bool { return s.draining.Load() || s.standby.stands() }
@@ -60,6 +62,9 @@ func (s *Server) unready() string {
 	}
 	if !s.certificate.ready() {
 		return s.certificate.report().Message
+	}
+	if s.main.Load() == nil {
+		return "the port for clients is not open yet"
 	}
 	return "no config runs yet"
 }

@@ -173,3 +173,24 @@ func TestThePageIsThereOnlyInDevelopment(t *testing.T) {
 		t.Errorf("%q", lines)
 	}
 }
+
+// A certificate that came late is not enough: between it and the open port,
+// whoever is sent here would be refused.
+func TestAPodIsNotReadyBeforeItsPortForClientsIsOpen(t *testing.T) {
+	s, err := New(Options{Version: "test", Dev: true, Listen: "127.0.0.1:0", Admin: "127.0.0.1:0", Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { s.engine.Close(); _ = s.events.Close() }()
+	s.config.take((&gateway{t: t}).document(func(*config.Hot) {}))
+	if s.ready() || s.unready() != "the port for clients is not open yet" {
+		t.Errorf("ready: %t, %s", s.ready(), s.unready())
+	}
+	if err := s.Listen(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = s.main.Load().Close(); _ = s.admin.Close() }()
+	if !s.ready() {
+		t.Error(s.unready())
+	}
+}

@@ -58,7 +58,7 @@ func TestTheAuditorWorksWithTLSAndWhateverMayBeReadOrPublished(t *testing.T) {
 		h.Features = []config.Feature{{Name: "sse", Mode: config.Disabled}, {Name: "unifiedStream", Mode: config.Disabled}}
 	}, func(o *Options) { o.AuditEvery = quickAudit })
 	g.rotate(t, 1, time.Now().Add(time.Hour))
-	g.eventually("ready", func() bool { return g.status(g.admin+report.ReadyzPath) == 200 })
+	g.opened()
 	g.audits(200)
 	g.rotate(t, 2, time.Now().Add(time.Hour))
 	g.eventually("the new certificate is used", func() bool { return g.serial() == 2 })

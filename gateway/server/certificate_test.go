@@ -69,20 +69,23 @@ func withSecret(t *testing.T, hot func(*config.Hot), change ...func(*Options)) *
 	}
 	writeFile(t, filepath.Join(folder, "cold.json"), text)
 	writeFile(t, filepath.Join(folder, config.HotKey), (&gateway{t: t}).document(hot))
-	nobody, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	address := nobody.Addr().String()
-	_ = nobody.Close()
 	g.gateway = launch(t, func(o *Options) {
-		o.Dev, o.Config, o.TLSPath, o.Listen = false, folder, g.folder, address
+		o.Dev, o.Config, o.TLSPath = false, folder, g.folder
 		for _, f := range change {
 			f(o)
 		}
 	}, func(s *Server) { s.certificate.poll = quickPoll })
-	g.base, g.configs = "https://"+address+"/v2/realtime", folder
+	g.configs = folder
 	return g
+}
+
+// opened waits until the gateway says that it is ready; its port for clients is
+// open then, at the latest.
+func (s *secured) opened() {
+	s.t.Helper()
+	s.eventually("ready", func() bool { return s.status(s.admin+report.ReadyzPath) == 200 })
+	main, _ := s.Addresses()
+	s.base = "https://" + main + "/v2/realtime"
 }
 
 // told waits until the report says this of the certificate.
@@ -213,9 +216,8 @@ func TestACertificateThatCannotBeUsedLeavesTheOneBefore(t *testing.T) {
 func TestAGatewayWithoutItsSecretOpensTheAdminPortOnlyAndHealsByItself(t *testing.T) {
 	g := withSecret(t, func(*config.Hot) {})
 	g.told(report.SecretNotFound, "Secret prices-tls is not there")
-	if res, err := g.client(nil).Get(g.base + "/time"); err == nil {
-		_ = res.Body.Close()
-		t.Error("clients are answered without a certificate")
+	if main, _ := g.Addresses(); main != "" {
+		t.Errorf("clients may connect to %s without a certificate", main)
 	}
 	if code := g.status(g.admin + report.ReadyzPath); code != 503 {
 		t.Errorf("ready: %d", code)
@@ -239,7 +241,7 @@ func TestAGatewayWithoutItsSecretOpensTheAdminPortOnlyAndHealsByItself(t *testin
 	g.root.AppendCertsFromPEM(cert)
 	writeFile(t, filepath.Join(g.folder, secretKey), key)
 	writeFile(t, filepath.Join(g.folder, secretCert), cert)
-	g.eventually("ready", func() bool { return g.status(g.admin+report.ReadyzPath) == 200 })
+	g.opened()
 	if n, r := g.serial(), g.report().TLS; n != 1 || r.Reason != "" || !r.NotAfter.Equal(now.Add(time.Hour).Truncate(time.Second)) {
 		t.Errorf("certificate %d, %+v", n, r)
 	}
@@ -257,9 +259,9 @@ func (s *secured) follow(client *http.Client, channel string) (*http.Response, *
 }
 
 // publish sends one event over a connection of its own.
-func (s *secured) publish(channel, data string) {
+func (s *secured) publish(channel, data string, change func(*tls.Config)) {
 	s.t.Helper()
-	res, err := s.client(nil).Post(s.base+"/channels/"+channel+"/events", "application/json", strings.NewReader(data))
+	res, err := s.client(change).Post(s.base+"/channels/"+channel+"/events", "application/json", strings.NewReader(data))
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -273,11 +275,14 @@ func (s *secured) publish(channel, data string) {
 // while the certificate is rotated, expires, and the Secret is deleted.
 func TestStreamsOutliveTheirCertificate(t *testing.T) {
 	g := withSecret(t, func(*config.Hot) {})
-	g.rotate(t, 1, time.Now().Add(2*time.Second))
-	g.eventually("ready", func() bool { return g.status(g.admin+report.ReadyzPath) == 200 })
+	begun := time.Now()
+	g.rotate(t, 1, begun.Add(4*time.Second))
+	g.opened()
+	// Clients that come before it expires, however long they take to come.
+	early := func(c *tls.Config) { c.Time = func() time.Time { return begun } }
 	var streams []*bufio.Scanner
 	for _, protocols := range []string{"HTTP/1.1", "HTTP/2.0"} {
-		client := g.client(nil)
+		client := g.client(early)
 		client.Transport.(*http.Transport).ForceAttemptHTTP2 = protocols == "HTTP/2.0"
 		res, lines := g.follow(client, "prices")
 		if res.Proto != protocols {
@@ -285,9 +290,9 @@ func TestStreamsOutliveTheirCertificate(t *testing.T) {
 		}
 		streams = append(streams, lines)
 	}
-	got := func(data string) {
+	got := func(data string, change func(*tls.Config)) {
 		t.Helper()
-		g.publish("prices", data)
+		g.publish("prices", data, change)
 		for i, lines := range streams {
 			for lines.Scan() && lines.Text() != "data: "+data {
 			}
@@ -296,7 +301,7 @@ func TestStreamsOutliveTheirCertificate(t *testing.T) {
 			}
 		}
 	}
-	got(`"first"`)
+	got(`"first"`, early)
 	g.told(report.InvalidCertificate, "the certificate has expired at ")
 	if res, err := g.client(nil).Get(g.base + "/time"); err == nil {
 		_ = res.Body.Close()
@@ -304,14 +309,14 @@ func TestStreamsOutliveTheirCertificate(t *testing.T) {
 	}
 	g.rotate(t, 2, time.Now().Add(time.Hour))
 	g.eventually("the new certificate is used", func() bool { return g.report().TLS.Reason == "" })
-	got(`"rotated"`)
+	got(`"rotated"`, nil)
 	for _, name := range []string{secretCert, secretKey} {
 		if err := os.Remove(filepath.Join(g.folder, name)); err != nil {
 			t.Fatal(err)
 		}
 	}
 	g.told(report.SecretNotFound, "Secret prices-tls is not there")
-	got(`"deleted"`)
+	got(`"deleted"`, nil)
 	if n, code := g.serial(), g.status(g.admin+report.ReadyzPath); n != 2 || code != 200 {
 		t.Errorf("certificate %d, readiness %d", n, code)
 	}
@@ -320,7 +325,7 @@ func TestStreamsOutliveTheirCertificate(t *testing.T) {
 func TestTheOldestTLSIsHotAndForNewConnections(t *testing.T) {
 	g := withSecret(t, func(*config.Hot) {})
 	g.rotate(t, 1, time.Now().Add(time.Hour))
-	g.eventually("ready", func() bool { return g.status(g.admin+report.ReadyzPath) == 200 })
+	g.opened()
 	old := func(c *tls.Config) { c.MaxVersion = tls.VersionTLS12 }
 	res, lines := g.follow(g.client(old), "prices")
 	if res.TLS.Version != tls.VersionTLS12 {
@@ -337,7 +342,7 @@ func TestTheOldestTLSIsHotAndForNewConnections(t *testing.T) {
 		}
 		return err != nil && strings.Contains(err.Error(), "protocol version")
 	})
-	g.publish("prices", `"after"`)
+	g.publish("prices", `"after"`, nil)
 	for lines.Scan() && lines.Text() != `data: "after"` {
 	}
 	if lines.Text() != `data: "after"` {

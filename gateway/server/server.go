@@ -114,12 +114,13 @@ type Server struct {
 	draining   atomic.Bool
 	standby    standby
 
-	main, admin net.Listener
-	local       net.Listener // nil = there is none
-	mainHTTP    *http.Server
-	adminHTTP   *http.Server
-	localHTTP   *http.Server
-	background  sync.WaitGroup
+	main       atomic.Pointer[net.TCPListener] // nil = it is not open yet
+	admin      net.Listener
+	local      net.Listener // nil = there is none
+	mainHTTP   *http.Server
+	adminHTTP  *http.Server
+	localHTTP  *http.Server
+	background sync.WaitGroup
 }
 
 // Timeouts against clients that only pretend to send a request. Streams have
@@ -141,7 +142,7 @@ func (s *Server) Listen() error {
 		return fmt.Errorf("opening the admin port: %w", err)
 	}
 	if s.certificate.ready() {
-		if s.main, err = s.listenClients(); err != nil {
+		if err := s.listenClients(); err != nil {
 			return errors.Join(err, s.admin.Close())
 		}
 	}
@@ -149,12 +150,13 @@ func (s *Server) Listen() error {
 	return nil
 }
 
-func (s *Server) listenClients() (net.Listener, error) {
+func (s *Server) listenClients() error {
 	l, err := net.Listen("tcp", address(s.options.Listen, s.cold.Listener.Port))
 	if err != nil {
-		return nil, fmt.Errorf("opening the port for clients: %w", err)
+		return fmt.Errorf("opening the port for clients: %w", err)
 	}
-	return l, nil
+	s.main.Store(l.(*net.TCPListener))
+	return nil
 }
 
 func address(overruled string, port int) string {
@@ -164,11 +166,11 @@ func address(overruled string, port int) string {
 	return fmt.Sprintf(":%d", port)
 }
 
-// Addresses are those of the port for clients, empty if Listen left it closed,
-// and of the admin port, as host:port.
+// Addresses are those of the port for clients, empty while it is not open, and
+// of the admin port, as host:port.
 func (s *Server) Addresses() (main, admin string) {
-	if s.main != nil {
-		main = s.main.Addr().String()
+	if l := s.main.Load(); l != nil {
+		main = l.Addr().String()
 	}
 	return main, s.admin.Addr().String()
 }
@@ -240,16 +242,15 @@ func (s *Server) serve(ctx context.Context, failed chan<- error) {
 // serveClients serves the port for clients, which is opened here when its
 // certificate was missing before.
 func (s *Server) serveClients(ctx context.Context) error {
-	l := s.main
-	if l == nil {
+	if s.main.Load() == nil {
 		if !s.certificate.await(ctx) {
 			return nil
 		}
-		var err error
-		if l, err = s.listenClients(); err != nil {
+		if err := s.listenClients(); err != nil {
 			return err
 		}
 	}
+	l := s.main.Load()
 	if ip := l.Addr().(*net.TCPAddr).IP; s.options.Dev && !ip.IsLoopback() {
 		s.log.Warn("everybody who reaches this address may publish", "listen", l.Addr().String())
 	}
