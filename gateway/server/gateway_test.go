@@ -73,7 +73,7 @@ func launch(t *testing.T, change func(*Options), alter func(*Server)) *gateway {
 			if err != nil {
 				t.Errorf("the gateway ended with %v", err)
 			}
-		case <-time.After(20 * time.Second):
+		case <-time.After(patience):
 			t.Error("the gateway did not end")
 		}
 		g.ended <- nil
@@ -81,9 +81,13 @@ func launch(t *testing.T, change func(*Options), alter func(*Server)) *gateway {
 	return g
 }
 
+// patience is how long tests wait for what has to come. It only says how late a
+// hang is told: a machine that does ten other things at once is never that slow.
+const patience = 2 * time.Minute
+
 func (g *gateway) eventually(what string, ok func() bool) {
 	g.t.Helper()
-	for deadline := time.Now().Add(10 * time.Second); !ok(); time.Sleep(2 * time.Millisecond) {
+	for deadline := time.Now().Add(patience); !ok(); time.Sleep(2 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			g.t.Fatalf("not in time: %s", what)
 		}
@@ -215,7 +219,7 @@ func (s *stream) read(body io.Reader) {
 // over. want is an event's name, or "" for data.
 func (s *stream) next(want string) frame {
 	s.t.Helper()
-	deadline := time.After(10 * time.Second)
+	deadline := time.After(patience)
 	for {
 		select {
 		case f, ok := <-s.frames:
@@ -234,7 +238,7 @@ func (s *stream) next(want string) frame {
 // closed waits for the end of the stream and gives the last frame.
 func (s *stream) closed() (last frame) {
 	s.t.Helper()
-	deadline := time.After(10 * time.Second)
+	deadline := time.After(patience)
 	for {
 		select {
 		case f, ok := <-s.frames:

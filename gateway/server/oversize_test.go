@@ -30,25 +30,34 @@ func memStats() (m struct{ HeapAlloc, TotalAlloc int64 }) {
 	return m
 }
 
-// A few kilobytes of gzip that hold a gigabyte are refused at the limit, before
-// the gigabyte is there.
+// A few kilobytes of gzip that hold a hundred megabytes are refused at the limit,
+// before the hundred are there: that takes a fraction of what all of them take.
 func TestAGzipBombIsRefusedAtTheLimit(t *testing.T) {
 	g := start(t, nil)
-	var bomb bytes.Buffer
-	zip := gzip.NewWriter(&bomb)
-	zeros := make([]byte, 1<<20)
-	for range 512 {
-		_, _ = zip.Write(zeros)
-	}
+	var member bytes.Buffer
+	zip := gzip.NewWriter(&member)
+	_, _ = zip.Write(make([]byte, 1<<20))
 	_ = zip.Close()
+	bomb := strings.Repeat(member.String(), 100)
+	whole := time.Now()
+	unzip, err := gzip.NewReader(strings.NewReader(bomb))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n, err := io.Copy(io.Discard, unzip); n != 100<<20 || err != nil {
+		t.Fatalf("%d bytes, %v", n, err)
+	}
+	all := time.Since(whole)
 	before, began := allocated(), time.Now()
 	for _, path := range []string{"/channels/a/events", "/events"} {
-		if status := g.publishAs(path, "application/x-ndjson", bomb.String(), []string{"Content-Encoding", "gzip"}); status != 413 {
+		if status := g.publishAs(path, "application/x-ndjson", bomb, []string{"Content-Encoding", "gzip"}); status != 413 {
 			t.Errorf("%s: %d", path, status)
 		}
 	}
-	if n := allocated() - before; n > 32<<20 || time.Since(began) > 2*time.Second {
-		t.Errorf("%d MiB were made of %d KB in %s", n>>20, bomb.Len()>>10, time.Since(began))
+	n, took := allocated()-before, time.Since(began)
+	t.Logf("refused after %s, all of it takes %s", took, all)
+	if n > 32<<20 || took > all {
+		t.Errorf("%d MiB were made of %d KB in %s, and all of it takes %s", n>>20, len(bomb)>>10, took, all)
 	}
 	if status := g.publishAs("/channels/a/events", "text/plain", "x", []string{"Content-Encoding", "gzip, gzip"}); status != 415 {
 		t.Errorf("gzip in gzip: %d", status)
@@ -116,8 +125,8 @@ func TestHugeHeadersAndQueriesAreRefused(t *testing.T) {
 			if strings.Contains(answer, "\nSet-Cookie") {
 				t.Errorf("a forged header: %s", answer)
 			}
-			if d := time.Since(began); d > 3*time.Second {
-				t.Errorf("took %s", d)
+			if d := time.Since(began); d >= headerTimeout {
+				t.Errorf("held for %s", d)
 			}
 		})
 	}
@@ -135,7 +144,7 @@ func raw(t *testing.T, address, request string) (status, answer string) {
 		t.Fatal(err)
 	}
 	defer c.Close()
-	_ = c.SetDeadline(time.Now().Add(5 * time.Second))
+	_ = c.SetDeadline(time.Now().Add(2 * headerTimeout)) // one that is held is told as that
 	sent := make(chan struct{})
 	go func() { defer close(sent); _, _ = io.WriteString(c, request) }() // refused before its end
 	got := make([]byte, 2048)
@@ -188,10 +197,16 @@ func TestFiftyThousandChannelsOfOneClientHurtNobody(t *testing.T) {
 	if res.StatusCode != 422 {
 		t.Errorf("a change to 101 channels: %d", res.StatusCode)
 	}
-	began := time.Now()
-	g.post("quiet", "1")
-	other.next("")
-	if d := time.Since(began); d > time.Second {
-		t.Errorf("the other client's event took %s", d)
+	// The fastest of ten: others may hold the processor now and then, what
+	// channels cost is paid each time.
+	fastest := patience
+	for range 10 {
+		began := time.Now()
+		g.post("quiet", "1")
+		other.next("")
+		fastest = min(fastest, time.Since(began))
+	}
+	if fastest > time.Second {
+		t.Errorf("the other client's event took %s", fastest)
 	}
 }

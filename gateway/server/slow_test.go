@@ -43,19 +43,28 @@ func (p *pipes) dial() net.Conn {
 	return ours
 }
 
-// inBubble runs a gateway's port for clients on pipes.
+// inBubble runs the port for clients of a gateway that is open to all on pipes.
 func inBubble(t *testing.T, check func(t *testing.T, p *pipes)) {
+	t.Helper()
+	inBubbleOf(t, config.Document{Serial: 1, Stable: config.Revision{Name: "one", Hot: openToAll()}}, check)
+}
+
+// inBubbleOf is inBubble of a gateway that runs a document.
+func inBubbleOf(t *testing.T, d config.Document, check func(t *testing.T, p *pipes)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		s, err := New(Options{Version: "test", Dev: true, GenericTransport: true, Log: slog.New(slog.DiscardHandler)})
 		if err != nil {
 			t.Fatal(err)
 		}
-		text, err := config.Encode(config.Document{Serial: 1, Stable: config.Revision{Name: "one", Hot: openToAll()}})
+		text, err := config.Encode(d)
 		if err != nil {
 			t.Fatal(err)
 		}
 		s.config.take(text)
+		if _, nack := s.config.now(); nack != nil {
+			t.Fatal(nack.Message)
+		}
 		p := &pipes{make(chan net.Conn), make(chan struct{})}
 		web := s.clientsHTTP(log.New(io.Discard, "", 0))
 		served := make(chan error, 1)

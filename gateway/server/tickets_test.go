@@ -30,6 +30,24 @@ type signer struct{ key jose.JSONWebKey }
 // ask.
 func issuing(t *testing.T, change func(*Options), tune func(*config.Hot)) (*gateway, signer) {
 	t.Helper()
+	issuer, d := newSigner(t, tune)
+	g := start(t, change)
+	g.serial++
+	d.Serial = g.serial
+	text, err := config.Encode(d)
+	if err != nil {
+		t.Fatal(err)
+	}
+	g.config.take(text)
+	if _, nack := g.config.now(); nack != nil {
+		t.Fatal(nack.Message)
+	}
+	return g, issuer
+}
+
+// newSigner makes a key, and the document of a gateway that takes its tokens.
+func newSigner(t *testing.T, tune func(*config.Hot)) (signer, config.Document) {
+	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		t.Fatal(err)
@@ -39,7 +57,6 @@ func issuing(t *testing.T, change func(*Options), tune func(*config.Hot)) (*gate
 	if err != nil {
 		t.Fatal(err)
 	}
-	g := start(t, change)
 	_, hot := config.Default()
 	hot.Auth.Publishers.Mode = config.ModeAnonymous
 	from := config.KeyRef{Name: "issuer", Key: "jwks.json"}
@@ -50,17 +67,8 @@ func issuing(t *testing.T, change func(*Options), tune func(*config.Hot)) (*gate
 	if tune != nil {
 		tune(&hot)
 	}
-	g.serial++
-	text, err := config.Encode(config.Document{Serial: g.serial, Stable: config.Revision{Name: "r2", Hot: hot},
-		KeySets: []config.KeySet{{ConfigMap: from, JWKS: string(set)}}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	g.config.take(text)
-	if _, nack := g.config.now(); nack != nil {
-		t.Fatal(nack.Message)
-	}
-	return g, signer{private}
+	return signer{private}, config.Document{Serial: 1, Stable: config.Revision{Name: "r2", Hot: hot},
+		KeySets: []config.KeySet{{ConfigMap: from, JWKS: string(set)}}}
 }
 
 // token is for a reader of some channels.
