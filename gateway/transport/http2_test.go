@@ -19,7 +19,7 @@ import (
 // write timeout; the others get everything.
 func TestAStuckStreamOfASharedConnectionEndsAlone(t *testing.T) {
 	const readers, events = 20, 300
-	p := newPod(t, func(tun *engine.Tuning) { tun.Connections.WriteTimeout = time.Second })
+	p := newPod(t, func(tun *engine.Tuning) { tun.Connections.WriteTimeout = 3 * time.Second })
 	protocols := new(http.Protocols)
 	protocols.SetUnencryptedHTTP2(true)
 	server := httptest.NewUnstartedServer(p)
@@ -62,7 +62,7 @@ func TestAStuckStreamOfASharedConnectionEndsAlone(t *testing.T) {
 		p.publish(wire.Event{Channel: "a", Data: []byte(`"#` + strings.Repeat("x", 16<<10) + `"`)})
 		time.Sleep(time.Millisecond)
 	}
-	deadline := time.Now().Add(20 * time.Second)
+	deadline := time.Now().Add(patience)
 	for got.Load() < readers*events || p.engine.Stats().Connections.Ended["timeout"] == 0 {
 		if time.Now().After(deadline) {
 			t.Fatalf("%d of %d events arrived; ended: %v", got.Load(), readers*events, p.engine.Stats().Connections.Ended)

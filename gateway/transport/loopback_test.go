@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -152,14 +153,16 @@ func testCuts(t *testing.T, transport string) {
 		published <- last
 	}()
 	results := make(chan error, clients)
+	var cutting sync.WaitGroup // a client that has everything waits for more before it is cut
+	cutting.Add(clients)
 	var head atomic.Uint64
 	for i := range clients {
 		format := []string{"plain", "array"}[i%2]
 		r := newReader(url + "?channels=a,b.>&cursor=earliest&format=" + format)
 		random := rand.New(rand.NewPCG(uint64(i), 7))
-		go func() { results <- cutAndCount(t.Context(), r, format, cuts, random, &head) }()
+		go func() { results <- cutAndCount(t.Context(), r, format, cuts, random, cutting.Done, &head) }()
 	}
-	time.Sleep(2 * time.Second)
+	cutting.Wait()
 	stop()
 	head.Store(<-published)
 	for range clients {
@@ -176,8 +179,11 @@ func testCuts(t *testing.T, transport string) {
 }
 
 // cutAndCount reads up to head, once that is known, and breaks off so many
-// times before. Of every three events the middle one is not for it.
-func cutAndCount(ctx context.Context, r *reader, format string, cuts int, random *rand.Rand, head *atomic.Uint64) error {
+// times before, which it tells. Of every three events the middle one is not for
+// it.
+func cutAndCount(ctx context.Context, r *reader, format string, cuts int, random *rand.Rand, cut func(), head *atomic.Uint64) error {
+	done := sync.OnceFunc(cut)
+	defer done()
 	want := uint64(1) // next seq to come
 	var failure error
 	take := func(fields map[string]string) bool {
@@ -199,10 +205,10 @@ func cutAndCount(ctx context.Context, r *reader, format string, cuts int, random
 		return failure == nil
 	}
 	for range cuts {
-		cut, cancel := context.WithTimeout(ctx, 20*time.Second)
+		piece, cancel := context.WithTimeout(ctx, patience)
 		// The cut comes at any moment after the first position.
 		arm := sync.OnceFunc(func() { time.AfterFunc(time.Duration(random.IntN(100))*time.Millisecond, cancel) })
-		_ = r.read(cut, func(fields map[string]string) bool {
+		_ = r.read(piece, func(fields map[string]string) bool {
 			if fields["id"] != "" {
 				arm()
 			}
@@ -213,7 +219,8 @@ func cutAndCount(ctx context.Context, r *reader, format string, cuts int, random
 			return failure
 		}
 	}
-	end, cancel := context.WithTimeout(ctx, 20*time.Second)
+	done()
+	end, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	err := r.read(end, func(fields map[string]string) bool {
 		return take(fields) && (head.Load() == 0 || want <= head.Load())
@@ -225,7 +232,9 @@ func cutAndCount(ctx context.Context, r *reader, format string, cuts int, random
 }
 
 // TestASlowClientDelaysNobody fills the socket of a client that does not read,
-// and measures the others.
+// and measures another, event by event: each is published when the one before
+// has come, so that none waits for the reader itself. It is the median that has
+// to be short: what a busy machine holds up now and then is not the stuck client.
 func TestASlowClientDelaysNobody(t *testing.T) { onBoth(t, testSlowClient) }
 
 func testSlowClient(t *testing.T, transport string) {
@@ -236,52 +245,42 @@ func testSlowClient(t *testing.T, transport string) {
 	})
 	url := p.serve(t, transport)
 	stuck := openStuck(t, url+"?channels=a")
-	worst := make(chan time.Duration, 1)
-	ready := make(chan struct{})
+	const events = 1000
+	ready, came := make(chan struct{}), make(chan time.Time, events)
 	go func() {
-		var most time.Duration
 		n := 0
 		err := newReader(url+"?channels=a").read(t.Context(), func(fields map[string]string) bool {
 			switch {
 			case fields["event"] == wire.ControlCaughtUp:
 				close(ready)
 			case fields["sg"] != "":
-				var sent int64
-				if _, err := fmt.Sscanf(fields["data"], `"%d`, &sent); err != nil {
-					t.Error(err)
-				}
-				most = max(most, time.Duration(time.Now().UnixNano()-sent))
+				came <- time.Now()
 				n++
 			}
-			return n < 1000
+			return n < events
 		})
 		if err != nil {
 			t.Error(err)
 		}
-		worst <- most
 	}()
 	<-ready
-	pad := strings.Repeat("x", 8<<10) // 1000 events fill any socket buffer
-	for range 1000 {
-		p.publish(wire.Event{Channel: "a", Data: fmt.Appendf(nil, `"%d %s"`, time.Now().UnixNano(), pad)})
-		time.Sleep(time.Millisecond)
+	took := make([]time.Duration, events)
+	data := []byte(`"` + strings.Repeat("x", 8<<10) + `"`) // all of them fill any socket buffer
+	for i := range took {
+		sent := time.Now()
+		p.publish(wire.Event{Channel: "a", Data: data})
+		took[i] = (<-came).Sub(sent)
 	}
-	most := <-worst
-	t.Logf("worst latency beside a stuck client: %v", most)
-	if most > 500*time.Millisecond {
-		t.Errorf("an event took %v", most)
+	slices.Sort(took)
+	t.Logf("beside a stuck client an event takes %v, %v at most", took[events/2], took[events-1])
+	if took[events/2] > 500*time.Millisecond {
+		t.Errorf("an event takes %v", took[events/2])
 	}
 	stats := p.engine.Stats()
 	if stats.Slow.Detected == 0 || stats.Events.Dropped == 0 {
 		t.Errorf("the stuck client was not noticed: %+v", stats.Slow)
 	}
-	deadline := time.Now().Add(10 * time.Second)
-	for p.engine.Stats().Connections.Ended["timeout"] == 0 {
-		if time.Now().After(deadline) {
-			t.Fatal("the stuck client was not closed after connections.writeTimeout")
-		}
-		time.Sleep(10 * time.Millisecond)
-	}
+	await(t, "the end of the stuck client, after connections.writeTimeout", func() bool { return p.engine.Stats().Connections.Ended["timeout"] > 0 })
 	_ = stuck.Close()
 }
 
@@ -336,7 +335,7 @@ func testNothingLeft(t *testing.T, way string) {
 		_ = answer.Body.Close()
 	}
 	transport.CloseIdleConnections()
-	deadline := time.Now().Add(10 * time.Second)
+	deadline := time.Now().Add(patience)
 	for {
 		active, _, _ := p.limits.Counts()
 		stats := p.engine.Stats()
