@@ -180,9 +180,7 @@ func (o *operator) pass() {
 		o.write(func() { o.revisions = append(o.revisions, rollout.Revision{Name: "new", Verdict: rollout.Pending}) })
 	}
 	d := rollout.Step(&rollout.Observation{Settings: o.settings(), Now: o.now, Desired: "new", Revisions: o.revisions})
-	for _, name := range d.Supersede {
-		o.write(func() { o.revision(name).Verdict = rollout.Superseded })
-	}
+	overtaken := d.Supersede
 	o.push(&d)
 	v := o.revision("new")
 	switch d = rollout.Step(o.observe(&d)); {
@@ -198,6 +196,9 @@ func (o *operator) pass() {
 		o.write(func() { v.StepStart = o.now })
 	case d.NextStep > 0:
 		o.write(func() { v.Step, v.StepStart = d.NextStep, time.Time{} })
+	}
+	for _, name := range overtaken {
+		o.write(func() { o.revision(name).Verdict = rollout.Superseded })
 	}
 	o.workload(&d)
 	o.states = append(o.states, d.State)

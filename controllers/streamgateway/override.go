@@ -123,6 +123,7 @@ func (r *Reconciler) phases(s *scope) []phase {
 		{"observe", r.observe},
 		{"keys", r.keys},
 		{"judge", r.judge},
+		{"tidy", r.tidy},
 		{"workload", r.workload},
 		{"network", r.network},
 		{"route", r.route},

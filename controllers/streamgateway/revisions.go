@@ -174,15 +174,10 @@ func (r *Reconciler) revise(ctx context.Context, s *scope) error {
 		return err
 	}
 	s.decision = s.decide(s.history())
-	for _, name := range s.decision.Supersede {
+	s.overtaken = s.decision.Supersede
+	for _, name := range s.overtaken {
 		v := s.revision(name)
 		v.verdict, v.detail.VerdictTime = rollout.Superseded, s.now
-		if err := r.writeRevision(ctx, s, v); err != nil {
-			return err
-		}
-	}
-	if err := r.prune(ctx, s); err != nil {
-		return err
 	}
 	if s.decision.Base != "" {
 		base, err := s.restored(s.decision.Base)
@@ -193,6 +188,20 @@ func (r *Reconciler) revise(ctx context.Context, s *scope) error {
 		return s.runBase()
 	}
 	return nil
+}
+
+// tidy stores what became of the revisions of before. It comes after the pods
+// have been told what to run: they need not wait for it, and who leads next
+// decides the same again where it is missing.
+func (r *Reconciler) tidy(ctx context.Context, s *scope) error {
+	for _, name := range s.overtaken {
+		if v := s.revision(name); v != nil {
+			if err := r.writeRevision(ctx, s, v); err != nil {
+				return err
+			}
+		}
+	}
+	return r.prune(ctx, s)
 }
 
 // recordDesired writes a ControllerRevision for a spec that has none, and
@@ -232,8 +241,11 @@ func (r *Reconciler) recordDesired(ctx context.Context, s *scope) error {
 	if c := s.before(v1alpha1.ConditionHealthy); c != nil && c.Status == metav1.ConditionFalse {
 		v.detail.UnhealthyBefore = c.Reason
 	}
-	if err := r.stillThere(ctx, s); err != nil {
-		return err
+	if s.sg.Status.ObservedGeneration == s.sg.Generation {
+		// Spec is what it was, and it is its revision that is gone.
+		if err := r.stillThere(ctx, s); err != nil {
+			return err
+		}
 	}
 	if err := r.writeRevision(ctx, s, &v); err != nil || s.memory.revisions[resources.RevisionName(s.sg.Name, v.name)] == nil {
 		return err // or refused, as status says

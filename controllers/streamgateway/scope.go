@@ -33,6 +33,7 @@ type scope struct {
 	desired     string         // the revision that spec asks for
 	revisions   []revision     // oldest first
 	decision    rollout.Decision
+	overtaken   []string            // revisions whose verdict Superseded is not stored yet
 	breach      *rollout.Breach     // of pods that run the wanted revision, if any
 	deployments []appsv1.Deployment // controlled by sg, oldest first
 	pods        []corev1.Pod        // of these, by name; those that ended left out
