@@ -95,6 +95,17 @@ func (d *dialer) DialContext(ctx context.Context, network, address string) (net.
 	return conn, err
 }
 
+// listen opens a port of the node: pods reach it at the node's address.
+func (d *dialer) listen(address string) (l net.Listener, err error) {
+	done := make(chan struct{})
+	d.jobs <- func() {
+		defer close(done)
+		l, err = net.Listen("tcp", address) // a literal address, as above
+	}
+	<-done
+	return l, err
+}
+
 func (d *dialer) clusterIP(ctx context.Context, host string) (string, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()

@@ -188,13 +188,19 @@ func median(all []time.Duration) time.Duration {
 	return all[len(all)/2].Round(time.Millisecond)
 }
 
-// watching is `kubectl get sg -w` until the function is called that returns
-// what it printed.
+// watching is `kubectl get sg -w` of a rollout, see watch.
 func (c *Cluster) watching(t *testing.T, ns string) func() string {
 	t.Helper()
-	command := exec.Command(c.settings["KUBECTL"], "get", "sg", "prices", "-n", ns, "-w", "-o", "custom-columns="+
+	return c.watch(t, ns, "custom-columns="+
 		`READY:.status.conditions[?(@.type=="Ready")].status,REASON:.status.conditions[?(@.type=="Ready")].reason,STATE:.status.rollout.state,`+
 		`ACTIVE:.status.activeRevision,DESIRED:.status.desiredRevision,PODS:.status.pods.summary,CONNS:.status.metrics.connections,ROLLBACK:.status.rollback.reason`)
+}
+
+// watch is `kubectl get sg -w` with an output, until the function is called that
+// returns what it printed.
+func (c *Cluster) watch(t *testing.T, ns, output string) func() string {
+	t.Helper()
+	command := exec.Command(c.settings["KUBECTL"], "get", "sg", "prices", "-n", ns, "-w", "-o", output)
 	command.Env = append(os.Environ(), "KUBECONFIG="+c.settings["KUBECONFIG"])
 	var out bytes.Buffer
 	command.Stdout = &out

@@ -39,6 +39,7 @@ type Cluster struct {
 	// outlives the pod it does not use. It has no timeout: set one by context.
 	HTTP *http.Client
 
+	network  *dialer
 	settings map[string]string // of hack/try/install
 	root     string            // of the checkout
 }
@@ -103,7 +104,7 @@ func connect(config *rest.Config, settings map[string]string, root string) (*Clu
 		return nil, err
 	}
 	transport := &http.Transport{DialContext: dial.DialContext, MaxIdleConnsPerHost: 16}
-	return &Cluster{Client: c, Core: core, HTTP: &http.Client{Transport: transport}, settings: settings, root: root}, nil
+	return &Cluster{Client: c, Core: core, HTTP: &http.Client{Transport: transport}, network: dial, settings: settings, root: root}, nil
 }
 
 // readSettings reads NAME=VALUE lines.
