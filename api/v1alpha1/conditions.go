@@ -70,6 +70,9 @@ const (
 	// ReasonInvalidPodTemplatePatch: spec.gateway.template.patch cannot be
 	// merged, or takes away what the gateway needs.
 	ReasonInvalidPodTemplatePatch = "InvalidPodTemplatePatch"
+	// ReasonUnsupportedByEngine: pods pass over a setting that they are too old
+	// for.
+	ReasonUnsupportedByEngine = "UnsupportedByEngine"
 	// ReasonReservedKey: spec.gateway.template sets a label or variable that is
 	// the operator's own.
 	ReasonReservedKey = "ReservedKey"

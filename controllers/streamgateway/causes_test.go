@@ -158,6 +158,16 @@ func causesOfTheOthers() []cause {
 			s.memory.reportTime = s.now.Add(-staleAfter - time.Second)
 		}, "Healthy=Unknown/MetricsStale", "no pod"},
 
+		{"a pod is too old for a setting", func(s *scope) {
+			s.plan.Hot.Queue.MaxEvents = 7
+			s.samples[0].Newer.Version, s.samples[0].Newer.UnknownFields = "0.9.0", []string{"stable.hot.queue.maxEvents", "stable.hot.queue.maxLag"}
+			_, hot := config.Default()
+			s.plan.Hot.Queue.MaxLag = hot.Queue.MaxLag
+		}, "Accepted=False/UnsupportedByEngine Ready=False/NotAccepted Stalled=True/InvalidSpec Available=True/MinimumPodsReady", "version 0.9.0, does not know queue.maxEvents and runs without"},
+		{"a pod of the revision before is too old for a setting", func(s *scope) {
+			s.plan.Hot.Queue.MaxEvents = 7
+			s.samples[0].Newer.Revision, s.samples[0].Newer.UnknownFields = "before", []string{"stable.hot.queue.maxEvents"}
+		}, "Accepted=True/Accepted", ""},
 		{"the deadline has passed", func(s *scope) {
 			rollingOut(s)
 			s.deployments[1] = deploymentOf(wantedTemplate, 1, 0, "ProgressDeadlineExceeded")

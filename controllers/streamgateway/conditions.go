@@ -233,8 +233,8 @@ func (s *scope) deadlineExceeded() bool {
 // stalled: nothing will change until somebody changes something. p is the
 // verdict on Programmed.
 func (s *scope) stalled(p verdict) verdict {
-	if s.rejection != nil {
-		return yes(v1alpha1.ReasonInvalidSpec, "%s", s.rejection.message)
+	if a := s.accepted(); a.status == metav1.ConditionFalse {
+		return yes(v1alpha1.ReasonInvalidSpec, "%s", a.message)
 	}
 	switch d := &s.decision; {
 	case d.State == rollout.RolledBack:

@@ -12,6 +12,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/streamgateway/streamgateway/api/v1alpha1"
+	"github.com/streamgateway/streamgateway/controllers/resources"
 	"github.com/streamgateway/streamgateway/controllers/rollout"
 	"github.com/streamgateway/streamgateway/gateway/config"
 )
@@ -159,7 +160,30 @@ func (s *scope) accepted() verdict {
 	if s.rejection != nil {
 		return *s.rejection
 	}
+	if v := s.unsupported(); v != nil {
+		return *v
+	}
 	return yes(v1alpha1.ReasonAccepted, "")
+}
+
+// unsupported is what pods pass over of the wanted settings, since their image
+// is too old for it; nil: nothing. They run the rest, and what is in the way is
+// nothing that another pass could change.
+func (s *scope) unsupported() *verdict {
+	for i := range s.samples {
+		r := &s.samples[i].Newer
+		if r.Revision != s.plan.Revision {
+			continue
+		}
+		fields, err := resources.Unsupported(&s.plan, r.UnknownFields)
+		if err != nil || len(fields) == 0 {
+			continue // a plan that cannot be compared was refused before it got here
+		}
+		v := no(v1alpha1.ReasonUnsupportedByEngine, "pod %s, a gateway of version %s, does not know %s and runs without: take a newer spec.gateway.image, or leave it out of spec",
+			r.Pod, short(r.Version), strings.Join(fields, ", "))
+		return &v
+	}
+	return nil
 }
 
 // announceControl tells when a person takes control, and gives it back.
