@@ -280,7 +280,7 @@ type Rollback struct {
 	// the condition Healthy goes by from then on; what is not set is not judged.
 	// Absent: those of rollout.analysis.
 	// +optional
-	Thresholds *GuardThresholds `json:"thresholds,omitempty"`
+	Thresholds *GuardThresholds `json:"thresholds,omitempty"` //nolint:kubeapilinter // a pointer tells absent, which is rollout.analysis, from empty, which is refused
 
 	// historyLimit is how many revisions are kept as ControllerRevisions. The
 	// running and the stable one are kept in any case. Default 10; 2 to 50.
