@@ -72,6 +72,13 @@ type session struct {
 	ended  bool
 }
 
+// position is that of the last byte that came; the zero one before any came.
+func (s *session) position() wire.Position {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return wire.Position{Where: wire.At, Cursor: s.last}
+}
+
 func newWorld(rt *rapid.T) *world {
 	loops := rapid.IntRange(1, 2).Draw(rt, "loops")
 	e := makeRig(loops, func(tun *engine.Tuning) {
