@@ -127,7 +127,7 @@ func (w *world) connect(t *testing.T) *Cluster {
 // eventually waits for what the API server does in its own time.
 func eventually(t *testing.T, what string, ok func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
+	for deadline := time.Now().Add(2 * time.Minute); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
 		if ok() {
 			return
 		}
@@ -227,7 +227,7 @@ func (w *world) testWatch(t *testing.T) {
 			if got != want {
 				t.Fatalf("saw %q, want %q", got, want)
 			}
-		case <-time.After(10 * time.Second):
+		case <-time.After(time.Minute):
 			t.Fatalf("%q never came", want)
 		}
 	}
@@ -244,7 +244,7 @@ func (w *world) testWatch(t *testing.T) {
 	stop()
 	select {
 	case <-done:
-	case <-time.After(5 * time.Second):
+	case <-time.After(time.Minute):
 		t.Error("the watch outlives its context")
 	}
 }
@@ -295,7 +295,7 @@ func TestTheWatchComesBackAfterTheServerWasAway(t *testing.T) {
 		if got != "back" {
 			t.Errorf("saw %q", got)
 		}
-	case <-time.After(15 * time.Second):
+	case <-time.After(time.Minute):
 		t.Error("the watch never came back")
 	}
 }

@@ -89,7 +89,7 @@ func (b *bench) run(program, ready string, args ...string) *exec.Cmd {
 	if err := c.Start(); err != nil {
 		b.t.Fatal(err)
 	}
-	for end := time.Now().Add(20 * time.Second); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
+	for end := time.Now().Add(2 * time.Minute); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
 		if resp, err := http.Get(ready); err == nil { // a loopback poll
 			_ = resp.Body.Close()
 			if resp.StatusCode == http.StatusOK {
@@ -131,10 +131,10 @@ func (b *bench) post() string {
 	return answer.ID
 }
 
-// events reads everything the gateway holds of the channel, until it is quiet.
+// events reads everything the gateway holds of the channel.
 func (b *bench) events(t *testing.T) (ids []string) {
 	t.Helper()
-	ctx, stop := context.WithTimeout(t.Context(), 2*time.Second)
+	ctx, stop := context.WithTimeout(t.Context(), time.Minute)
 	defer stop()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, b.gatewayURL+"/v2/realtime/stream?channels=finance.revenue&cursor=earliest", nil)
 	if err != nil {
@@ -151,14 +151,18 @@ func (b *bench) events(t *testing.T) (ids []string) {
 		if id, _, ok := strings.Cut(data, `"`); found && ok {
 			ids = append(ids, id)
 		}
+		if lines.Text() == "event: sg.caught-up" {
+			return ids
+		}
 	}
-	return ids
+	t.Fatalf("the stream ended before all of the past was read: %v", lines.Err())
+	return nil
 }
 
 func (b *bench) waitForEmptyOutbox(t *testing.T) (revenues int) {
 	t.Helper()
 	var got struct{ Revenues, Waiting, Refused int }
-	for end := time.Now().Add(20 * time.Second); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
+	for end := time.Now().Add(2 * time.Minute); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
 		resp, err := http.Get(b.demoURL + "/healthz") // a loopback poll
 		if err != nil {
 			t.Fatal(err)
@@ -295,7 +299,7 @@ func TestStopEndsStreamsAndExitsInOrder(t *testing.T) {
 	if err := b.demo.Wait(); err != nil {
 		t.Errorf("exit: %v", err)
 	}
-	if took := time.Since(begun); took > 3*time.Second {
+	if took := time.Since(begun); took >= stopTimeout {
 		t.Errorf("the stop took %v", took)
 	}
 }

@@ -138,7 +138,7 @@ func TestCrowdCountsEventsOnceAndNamesDuplicates(t *testing.T) {
 	if err := p.Paced(t.Context(), 100, 4, 1, func(int) string { return "" }); err != nil {
 		t.Fatal(err)
 	}
-	for end := time.Now().Add(5 * time.Second); c.Counts().Received < 3 && time.Now().Before(end); {
+	for end := time.Now().Add(time.Minute); c.Counts().Received < 3 && time.Now().Before(end); {
 		time.Sleep(time.Millisecond)
 	}
 	time.Sleep(20 * time.Millisecond)
@@ -172,7 +172,7 @@ func TestRefusedStreamIsAnErrorAndNotASilentZero(t *testing.T) {
 	if err := c.Open(netip.MustParseAddrPort(l.Addr().String()), 0, 1, func(int) []byte { return []byte("GET / HTTP/1.1\r\nHost: x\r\n\r\n") }); err != nil {
 		t.Fatal(err)
 	}
-	for end := time.Now().Add(5 * time.Second); c.Counts().Lost < 1 && time.Now().Before(end); {
+	for end := time.Now().Add(time.Minute); c.Counts().Lost < 1 && time.Now().Before(end); {
 		time.Sleep(time.Millisecond)
 	}
 	if _, err := c.Latency(); err == nil || !strings.Contains(err.Error(), "503") || c.Counts().Opened != 0 {
@@ -200,8 +200,8 @@ func TestPollersAskAgainFromTheCursorTheyGotUntilNothingIsLeft(t *testing.T) {
 	p := Poll(t.Context(), at, 3, time.Hour, func(_ int, cursor string) []byte {
 		return []byte("GET /?cursor=" + cursor + " HTTP/1.1\r\nHost: x\r\n\r\n")
 	})
-	p.Close() // a second request is an hour away, and must not be waited for
-	if got, err := p.Polled(); err != nil || got.Received != 0 || got.Requests > 3 {
+	p.Close() // the others' second requests are minutes away and must not be waited for; the first may have asked for all before
+	if got, err := p.Polled(); err != nil || got.Received > 5 || got.Requests > 3+6 {
 		t.Errorf("%+v, %v", got, err)
 	}
 	p = Poll(t.Context(), at, 3, 10*time.Millisecond, func(_ int, cursor string) []byte {
@@ -209,7 +209,7 @@ func TestPollersAskAgainFromTheCursorTheyGotUntilNothingIsLeft(t *testing.T) {
 	})
 	defer p.Close()
 	got, err := p.Polled()
-	for end := time.Now().Add(5 * time.Second); got.Received < 15 && err == nil && time.Now().Before(end); got, err = p.Polled() {
+	for end := time.Now().Add(time.Minute); got.Received < 15 && err == nil && time.Now().Before(end); got, err = p.Polled() {
 		time.Sleep(time.Millisecond)
 	}
 	if err != nil || got.Received != 15 || got.Latency.TotalCount() != 15 || got.Requests < 3*6 || got.Down < got.Up || asked.Load() < 18 {

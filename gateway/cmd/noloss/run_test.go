@@ -65,7 +65,7 @@ func (g *gateway) start(args ...string) {
 	if err := g.process.Start(); err != nil {
 		g.t.Fatal(err)
 	}
-	for end := time.Now().Add(20 * time.Second); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
+	for end := time.Now().Add(2 * time.Minute); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
 		resp, err := http.Get("http://" + g.admin + "/readyz") // a loopback poll
 		if err == nil {
 			_ = resp.Body.Close()

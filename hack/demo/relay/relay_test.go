@@ -106,7 +106,7 @@ func (b *bench) record(t *testing.T, ids ...string) {
 func (b *bench) waitFor(t *testing.T, want ledger.Counts) {
 	t.Helper()
 	var got ledger.Counts
-	for end := time.Now().Add(10 * time.Second); time.Now().Before(end); time.Sleep(time.Millisecond) {
+	for end := time.Now().Add(time.Minute); time.Now().Before(end); time.Sleep(time.Millisecond) {
 		var err error
 		if got, err = b.ledger.Count(t.Context()); err != nil {
 			t.Fatal(err)
