@@ -82,6 +82,9 @@ type Options struct {
 	// Ended is told of every stream that is closed; nil = nobody is. It must
 	// not block.
 	Ended func(Ended)
+	// Lag is how long a position above the head is waited for, since another
+	// replica may have given it; 0 = the head is the log's.
+	Lag time.Duration
 	// Stored is told of records that are in the log's memory and that no stream
 	// has got yet; nil = nobody is. It must not keep the slice.
 	Stored func([]wire.Record)
@@ -110,6 +113,7 @@ type Engine struct {
 	ring   *ring.Ring
 	fanout *fanout.Fanout
 	epoch  string
+	lag    time.Duration
 	replay atomic.Bool // whether clients may read what was before they came
 	stored func([]wire.Record)
 }
@@ -120,6 +124,7 @@ func New(o Options, t Tuning) *Engine {
 	e := &Engine{
 		ring:   log,
 		epoch:  o.Epoch,
+		lag:    o.Lag,
 		stored: o.Stored,
 		fanout: fanout.New(fanout.Options{
 			Ring: log, Epoch: o.Epoch, Durability: o.Durability,
@@ -164,6 +169,30 @@ func (e *Engine) Deliver() { e.fanout.Deliver() }
 func (e *Engine) Append(recs []wire.Record) {
 	e.Add(recs)
 	e.Deliver()
+}
+
+// Reach waits until the log has come to the positions of a request, which
+// another replica may have given that is a little ahead. It waits for no longer
+// than Options.Lag or ctx; then Open and Poll say what they say of a position
+// from the future.
+func (e *Engine) Reach(ctx context.Context, r Request) {
+	const look = 2 * time.Millisecond // such replicas are apart by less, as a rule
+	asked := uint64(0)
+	if c := r.Position.Cursor; r.Position.Where == wire.At && c.Epoch == e.epoch {
+		asked = c.Seq
+	}
+	for _, c := range r.From {
+		if c.Epoch == e.epoch {
+			asked = max(asked, c.Seq)
+		}
+	}
+	for waited := time.Duration(0); asked > e.ring.Head() && waited < e.lag; waited += look {
+		select {
+		case <-time.After(look):
+		case <-ctx.Done():
+			return
+		}
+	}
 }
 
 // Open decides how a stream resumes. Nothing is written before Stream.Start,

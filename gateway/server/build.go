@@ -1,8 +1,6 @@
 package server
 
 import (
-	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	mathrand "math/rand/v2"
@@ -12,7 +10,6 @@ import (
 
 	"github.com/streamgateway/streamgateway/gateway/auth"
 	"github.com/streamgateway/streamgateway/gateway/breaker"
-	"github.com/streamgateway/streamgateway/gateway/broker/memory"
 	"github.com/streamgateway/streamgateway/gateway/cluster"
 	"github.com/streamgateway/streamgateway/gateway/config"
 	"github.com/streamgateway/streamgateway/gateway/engine"
@@ -30,8 +27,9 @@ const devDrainTimeout = 2 * time.Second
 // other's answer is written.
 const handshakesPerCore = 2
 
-// New reads the cold configuration and makes every part. It opens no port and
-// waits for nobody.
+// New reads the cold configuration and makes every part, but for those that need
+// a log which gateways share: Run makes them. It opens no port and waits for
+// nobody.
 func New(o Options) (*Server, error) {
 	cold, err := readCold(o)
 	if err != nil {
@@ -42,23 +40,13 @@ func New(o Options) (*Server, error) {
 	if err := s.openCertificate(); err != nil {
 		return nil, err
 	}
-	if err := s.openLog(); err != nil {
-		return nil, err
-	}
 	if err := s.openTracing(); err != nil {
 		return nil, err
 	}
 	if err := s.openKeys(); err != nil {
 		return nil, err
 	}
-	_, hot := config.Default()
-	if o.Dev {
-		hot.Auth.Publishers.Mode = config.ModeAnonymous
-		s.cold.Drain = config.Drain{Timeout: devDrainTimeout} // who presses Ctrl-C waits for it
-		hot.Drain.ReconnectSpread = 0
-	}
-	api, err := s.connect()
-	if err != nil {
+	if s.api, err = s.connect(); err != nil {
 		return nil, err
 	}
 	if !o.GenericTransport {
@@ -69,28 +57,29 @@ func New(o Options) (*Server, error) {
 	if s.client, err = transport.NewScript(client); err != nil {
 		return nil, err
 	}
-	s.makeRooms(hot, api)
-	s.config = newReloader(&s.options, s.take)
-	if s.source, err = s.makeSource(hot, api); err != nil {
-		return nil, err
-	}
 	s.alive.beat()
-	s.history.add(s.sample())
-	return s, nil
+	if cold.Broker.Type == config.BrokerMemory {
+		return s, s.openMemory()
+	}
+	return s, s.checkSecrets()
 }
 
-func (s *Server) openLog() error {
-	if kind := s.cold.Broker.Type; kind != config.BrokerMemory {
-		return fmt.Errorf("opening the log: this version has no broker %s yet; use %s", kind, config.BrokerMemory)
+// begin makes all that needs the log, which is open.
+func (s *Server) begin() error {
+	s.histograms.broker = s.kind
+	_, hot := config.Default()
+	if s.options.Dev {
+		hot.Auth.Publishers.Mode = config.ModeAnonymous
+		s.cold.Drain = config.Drain{Timeout: devDrainTimeout} // who presses Ctrl-C waits for it
+		hot.Drain.ReconnectSpread = 0
 	}
-	log, err := memory.New(rand.Reader)
-	if err != nil {
-		return fmt.Errorf("opening the log: %w", err)
+	s.makeRooms(hot, s.api)
+	s.config = newReloader(&s.options, s.take)
+	var err error
+	if s.source, err = s.makeSource(hot, s.api); err != nil {
+		return err
 	}
-	s.events, s.keys = log, func() int { return log.Stats().Keys }
-	if s.info, err = log.Info(context.Background()); err != nil {
-		return fmt.Errorf("reading the log's state: %w", err)
-	}
+	s.history.add(s.sample())
 	return nil
 }
 
@@ -117,8 +106,11 @@ func (s *Server) connect() (*cluster.Cluster, error) {
 func (s *Server) makeRooms(hot config.Hot, api *cluster.Cluster) {
 	flags := newFlagSet(nil, 0, hot.Features, hot.Observability.BeaconInterval)
 	options := engine.Options{
-		Epoch: s.info.Epoch, Floor: s.info.Tail, Durability: s.info.Durability.String(),
+		Epoch: s.info.Epoch, Floor: s.info.First - 1, Durability: s.info.Durability.String(),
 		Buckets: report.Buckets, Bucket: report.Bucket, Ended: s.access.ended,
+	}
+	if s.stream != nil {
+		options.Lag = maxLogLag
 	}
 	if s.tracing.tracer != nil {
 		options.Stored = s.stored
@@ -186,6 +178,7 @@ func (s *Server) take(d config.Document, r config.Revision, standBy bool) {
 	}
 	s.doors.Tune(doorsOf(hot.Listener))
 	s.certificate.tune(hot.Listener.TLS.MinVersion)
+	s.retention.Store(int64(retentionOf(hot.Replay.TTL)))
 	s.tuneLog(hot.Observability)
 	s.tuneTracing(hot.Observability)
 	if flags != s.flags.Load() {

@@ -64,11 +64,16 @@ func translate(err error) error {
 	return fmt.Errorf("%w: %w", transport.ErrLogUnavailable, err)
 }
 
-// pump carries records from the log into the engine until ctx ends.
+// pump carries records from the log into the engine until ctx ends. Those of a
+// log that is elsewhere come after their publisher's ack, or have none here:
+// then the streams are served at once.
 func (s *Server) pump(ctx context.Context) error {
-	err := s.events.Tail(ctx, s.info.Tail, func(records []wire.Record) error {
+	err := s.events.Tail(ctx, s.info.First-1, func(records []wire.Record) error {
 		s.tracing.received = time.Now()
 		s.engine.Add(records)
+		if s.stream != nil {
+			s.engine.Deliver()
+		}
 		return nil
 	})
 	if ctx.Err() != nil || errors.Is(err, broker.ErrClosed) {
@@ -77,16 +82,23 @@ func (s *Server) pump(ctx context.Context) error {
 	return fmt.Errorf("following the log: %w", err)
 }
 
-// awaitLog returns when the log takes events, which it does once pump reads
-// it: the first publisher shall not be met with an outage.
-func (s *Server) awaitLog(ctx context.Context) error {
-	for {
+// awaitLog returns when the log takes events, and the engine has all that was
+// in it at the start: the first publisher shall not be met with an outage, and
+// the first reader shall find what it could find elsewhere.
+func (s *Server) awaitLog(ctx context.Context, failed <-chan error) error {
+	const longest = 100 * time.Millisecond
+	for pause := time.Millisecond; ; pause = min(2*pause, longest) {
 		_, err := s.events.Append(ctx, nil, broker.AppendOptions{})
-		if !errors.Is(err, broker.ErrUnavailable) {
+		switch {
+		case err == nil && s.engine.Head().Seq >= s.info.Tail:
+			return nil
+		case err != nil && !errors.Is(err, broker.ErrUnavailable):
 			return err
 		}
 		select {
-		case <-time.After(time.Millisecond):
+		case <-time.After(pause):
+		case err := <-failed:
+			return err
 		case <-ctx.Done():
 			return ctx.Err()
 		}

@@ -140,7 +140,7 @@ func withoutJanitor(t *testing.T) *Server {
 	ctx, stop := context.WithCancel(t.Context())
 	pumped := make(chan error, 1)
 	go func() { pumped <- s.pump(ctx) }()
-	if err := s.awaitLog(ctx); err != nil {
+	if err := s.awaitLog(ctx, nil); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {

@@ -12,10 +12,6 @@ import (
 	"github.com/streamgateway/streamgateway/gateway/transport"
 )
 
-// brokerKind is the word for the log of this gateway; others come with their
-// brokers.
-const brokerKind = "memory"
-
 // metrics fills the JSON that clients may read.
 func (s *Server) metrics() transport.Metrics {
 	stats, past := s.engine.Stats(), s.history.oldest()
@@ -100,7 +96,9 @@ func (s *Server) fillLog(m *transport.Metrics, stats engine.Stats) {
 	c.FoldedChannels, c.LastRun = stats.Ring.FoldedChannels, s.alive.at.Load().UnixMilli()
 	b := &m.Broker
 	circuit := s.guard.breaker.Stats()
-	b.Kind, b.Connected = brokerKind, circuit.State == breaker.Closed
+	log := s.logState()
+	b.Kind, b.Connected = s.kind, circuit.State == breaker.Closed && log.Connected
+	b.LagEvents, b.Repairs = log.Lag, log.Repairs
 	b.Durability, b.Epoch = s.info.Durability.String(), s.info.Epoch
 	m.CircuitBreaker.State, m.CircuitBreaker.Opened = circuit.State.String(), circuit.Opened
 	if circuit.Opened > 0 {

@@ -25,6 +25,7 @@ func (s *Server) registry() *prometheus.Registry {
 // histograms are those that are observed where things happen; all other
 // metrics are read off the rooms' own counters.
 type histograms struct {
+	broker  string // kind of the log
 	ack     *prometheus.HistogramVec
 	cleanup prometheus.Histogram
 }

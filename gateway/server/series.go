@@ -8,6 +8,7 @@ import (
 	"github.com/streamgateway/streamgateway/gateway/audit"
 	"github.com/streamgateway/streamgateway/gateway/auth"
 	"github.com/streamgateway/streamgateway/gateway/breaker"
+	"github.com/streamgateway/streamgateway/gateway/broker/jetstream"
 	"github.com/streamgateway/streamgateway/gateway/engine"
 	"github.com/streamgateway/streamgateway/gateway/engine/fanout"
 	"github.com/streamgateway/streamgateway/gateway/engine/wire"
@@ -24,6 +25,7 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 	w.batches(stats)
 	w.bytes(stats.Bytes)
 	w.log(stats)
+	w.broker(c.s.kind, c.s.logState())
 	w.slow(stats.Slow)
 	w.segments(stats.Segments)
 	w.auth(c.s.publisher.Counts().Plus(c.s.subscriber.Counts()))
@@ -125,6 +127,17 @@ func (w writer) log(stats engine.Stats) {
 	w.counter("sg_ring_evicted_total", "Events dropped.", stats.Ring.EvictedAge, "cause", "age")
 	w.counter("sg_ring_evicted_total", "Events dropped.", stats.Ring.EvictedBytes, "cause", "bytes")
 	w.counter("sg_ring_evicted_total", "Events dropped.", stats.Ring.EvictedMemory, "cause", "memory")
+}
+
+func (w writer) broker(kind string, log jetstream.Stats) {
+	connected := 0.0
+	if log.Connected {
+		connected = 1
+	}
+	w.gauge("sg_log_connected", "Whether there is a connection to the log's servers: 1 = yes, or the log is this pod's own.", connected, "broker", kind)
+	w.counter("sg_log_reconnects_total", "Times that the connection to the log's servers was made anew.", log.Reconnects, "broker", kind)
+	w.counter("sg_log_repairs_total", "Times that this pod had to ask the log again for what comes next.", log.Repairs, "broker", kind)
+	w.gauge("sg_log_tail_lag_events", "Events of the log that have not come to this pod yet.", float64(log.Lag), "broker", kind)
 }
 
 func (w writer) segments(s fanout.SegmentStats) {

@@ -21,6 +21,8 @@ import (
 
 	"github.com/streamgateway/streamgateway/gateway/auth"
 	"github.com/streamgateway/streamgateway/gateway/broker"
+	"github.com/streamgateway/streamgateway/gateway/broker/jetstream"
+	"github.com/streamgateway/streamgateway/gateway/cluster"
 	"github.com/streamgateway/streamgateway/gateway/config"
 	"github.com/streamgateway/streamgateway/gateway/engine"
 	"github.com/streamgateway/streamgateway/gateway/limit"
@@ -76,11 +78,17 @@ type Server struct {
 	cold        config.Cold
 	log         *slog.Logger
 	start       time.Time
-	events      broker.Log
+	api         *cluster.Cluster // nil = without --cluster
+	kind        string           // of the log
+	events      broker.Log       // nil until it is open
 	info        broker.Info
-	guard       *guard     // events, as publishers reach it
-	keys        func() int // that the log knows for repeats
-	shared      *sharedKey // nil = the key for tickets is this process's own
+	stream      *jetstream.Log         // events, when other gateways share it; else nil
+	retention   atomic.Int64           // ns; how long stream keeps events
+	unopened    atomic.Pointer[string] // why events is not open yet
+	opened      atomic.Bool            // the log is open, and all of this is made
+	guard       *guard                 // events, as publishers reach it
+	keys        func() int             // that the log knows for repeats
+	shared      *sharedKey             // nil = the key for tickets is this process's own
 	tickets     *auth.Tickets
 	ticketing   *transport.Tickets
 	memory      *account
@@ -134,14 +142,14 @@ const (
 )
 
 // Listen opens both ports, so that Addresses are known before Run. While the
-// Secret with the certificate is missing, the port for clients stays closed;
-// Run opens it.
+// Secret with the certificate is missing, or a log that gateways share is not
+// open, the port for clients stays closed; Run opens it.
 func (s *Server) Listen() error {
 	var err error
 	if s.admin, err = net.Listen("tcp", address(s.options.Admin, s.cold.Observability.AdminPort)); err != nil {
 		return fmt.Errorf("opening the admin port: %w", err)
 	}
-	if s.certificate.ready() {
+	if s.certificate.ready() && s.events != nil {
 		if err := s.listenClients(); err != nil {
 			return errors.Join(err, s.admin.Close())
 		}
@@ -178,8 +186,16 @@ func (s *Server) Addresses() (main, admin string) {
 // Run serves until ctx ends, then drains, and returns nil when all of it went
 // in order. Listen comes first.
 func (s *Server) Run(ctx context.Context) error {
-	background, stop := context.WithCancel(context.WithoutCancel(ctx))
+	quiet := slog.NewLogLogger(s.log.Handler(), slog.LevelDebug)
 	failed := make(chan error, 4) // one each of pump and the ports
+	s.serveAdmin(quiet, failed)
+	if s.events == nil {
+		if err := s.openStream(ctx); err != nil {
+			return errors.Join(unasked(ctx, err), s.closeUnopened())
+		}
+		s.background.Go(func() { s.retain(ctx) })
+	}
+	background, stop := context.WithCancel(context.WithoutCancel(ctx))
 	s.background.Go(func() { failed <- s.pump(background) })
 	s.background.Go(func() { s.janitor(background) })
 	s.background.Go(func() { s.access.follow(background) })
@@ -194,16 +210,18 @@ func (s *Server) Run(ctx context.Context) error {
 	if s.certificate != nil {
 		s.background.Go(func() { s.certificate.follow(background) })
 	}
-	err := s.awaitLog(ctx)
+	err := s.awaitLog(ctx, failed)
 	if err == nil {
-		s.serve(background, failed)
+		s.serve(background, quiet, failed)
+		s.opened.Store(true)
 		select {
 		case <-ctx.Done():
 			err = s.drain()
 		case err = <-failed:
 		}
-		err = errors.Join(err, s.mainHTTP.Close(), s.adminHTTP.Close(), s.localHTTP.Close())
+		err = errors.Join(err, s.mainHTTP.Close(), s.localHTTP.Close())
 	}
+	err = errors.Join(unasked(ctx, err), s.adminHTTP.Close())
 	stop()
 	s.background.Wait()
 	s.engine.Close()
@@ -214,36 +232,58 @@ func (s *Server) Run(ctx context.Context) error {
 	return errors.Join(err, s.events.Close())
 }
 
-// serve puts the handlers on the ports, until these are closed or ctx ends.
-func (s *Server) serve(ctx context.Context, failed chan<- error) {
-	quiet := slog.NewLogLogger(s.log.Handler(), slog.LevelDebug)
+// unasked is what is wrong with an end; one that ctx asked for is none.
+func unasked(ctx context.Context, err error) error {
+	if ctx.Err() != nil && errors.Is(err, ctx.Err()) {
+		return nil
+	}
+	return err
+}
+
+// told is for servers that are closed in the end.
+func told(failed chan<- error, doing string, err error) {
+	if err != nil && !errors.Is(err, http.ErrServerClosed) {
+		failed <- fmt.Errorf("%s: %w", doing, err)
+	}
+}
+
+// serveAdmin answers on the admin port, from before there is a log until it is
+// closed.
+func (s *Server) serveAdmin(quiet *log.Logger, failed chan<- error) {
+	all := sync.OnceValue(s.adminRoutes)
+	s.adminHTTP = &http.Server{
+		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if !s.opened.Load() {
+				s.serveUnopened(w, r)
+				return
+			}
+			all().ServeHTTP(w, r)
+		}), ErrorLog: quiet,
+		ReadTimeout: headerTimeout, WriteTimeout: adminTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeaderBytes,
+	}
+	s.background.Go(func() { told(failed, "serving the admin port", s.adminHTTP.Serve(s.admin)) })
+}
+
+// serve puts the handlers on the other ports, until these are closed or ctx
+// ends.
+func (s *Server) serve(ctx context.Context, quiet *log.Logger, failed chan<- error) {
 	s.mainHTTP = s.clientsHTTP(quiet)
 	s.standby.serves(s.mainHTTP)
 	if s.certificate != nil {
 		s.mainHTTP.TLSConfig = s.certificate.config()
 	}
-	s.adminHTTP = &http.Server{
-		Handler: s.adminRoutes(), ErrorLog: quiet,
-		ReadTimeout: headerTimeout, WriteTimeout: adminTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeaderBytes,
-	}
 	s.localHTTP = s.localServer(quiet)
-	end := func(err error) {
-		if err != nil && !errors.Is(err, http.ErrServerClosed) {
-			failed <- err
-		}
-	}
-	s.background.Go(func() { end(s.serveClients(ctx)) })
-	s.background.Go(func() { end(fmt.Errorf("serving the admin port: %w", s.adminHTTP.Serve(s.admin))) })
+	s.background.Go(func() { told(failed, "serving the port for clients", s.serveClients(ctx)) })
 	if s.local != nil {
-		s.background.Go(func() { end(fmt.Errorf("serving the console: %w", s.localHTTP.Serve(s.local))) })
+		s.background.Go(func() { told(failed, "serving the console", s.localHTTP.Serve(s.local)) })
 	}
 }
 
 // serveClients serves the port for clients, which is opened here when its
-// certificate was missing before.
+// certificate was missing before, or the log.
 func (s *Server) serveClients(ctx context.Context) error {
 	if s.main.Load() == nil {
-		if !s.certificate.await(ctx) {
+		if s.certificate != nil && !s.certificate.await(ctx) {
 			return nil
 		}
 		if err := s.listenClients(); err != nil {
@@ -259,13 +299,10 @@ func (s *Server) serveClients(ctx context.Context) error {
 	if s.own != nil {
 		s.background.Go(func() { s.own.run(ctx, l) })
 	}
-	var err error
 	if s.certificate != nil {
-		err = s.mainHTTP.ServeTLS(l, "", "")
-	} else {
-		err = s.mainHTTP.Serve(l)
+		return s.mainHTTP.ServeTLS(l, "", "")
 	}
-	return fmt.Errorf("serving the port for clients: %w", err)
+	return s.mainHTTP.Serve(l)
 }
 
 // clientsHTTP is the server of the port for clients, with all its defences.

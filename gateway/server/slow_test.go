@@ -84,7 +84,7 @@ func inBubbleOf(t *testing.T, d config.Document, check func(t *testing.T, p *pip
 			s.engine.Close()
 			_ = s.events.Close()
 		}()
-		if err := s.awaitLog(ctx); err != nil {
+		if err := s.awaitLog(ctx, nil); err != nil {
 			t.Fatal(err)
 		}
 		check(t, p)

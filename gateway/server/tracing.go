@@ -79,7 +79,7 @@ func exemplarOf(t wire.Trace) prometheus.Labels {
 
 // acknowledged observes how long an append took.
 func (h *histograms) acknowledged(took time.Duration, t wire.Trace) {
-	observer := h.ack.WithLabelValues(brokerKind)
+	observer := h.ack.WithLabelValues(h.broker)
 	if !t.Sampled {
 		observer.Observe(took.Seconds())
 	} else if with, ok := observer.(prometheus.ExemplarObserver); ok {

@@ -55,6 +55,7 @@ func (s *Streams) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		Problem(w, r, no.status, no.kind, no.options...)
 		return
 	}
+	s.engine.Reach(r.Context(), ask.Request) // before the gate, which is narrow
 	if busy := s.gate.Enter(r.Context()); busy != nil {
 		s.refuse(w, r, ask, limitReached(busy))
 		return

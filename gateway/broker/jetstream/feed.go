@@ -36,6 +36,7 @@ type feed struct {
 	sub    *nats.Subscription
 	name   string
 	count  uint64 // messages that the servers have sent to it
+	behind uint64 // messages that were to come when the last one was sent
 }
 
 // stored is a record as the stream has it.
@@ -97,6 +98,7 @@ func (f *feed) next(ctx context.Context) (stored, error) {
 		if f.count++; about.Sequence.Consumer != f.count {
 			return stored{}, fmt.Errorf("%w: message %d came, not %d", errFeed, about.Sequence.Consumer, f.count)
 		}
+		f.behind = about.NumPending
 		return f.log.read(m.Subject, m.Data, about.Sequence.Stream, about.Timestamp), nil
 	}
 }

@@ -73,7 +73,7 @@ type Log struct {
 	queue   chan *request
 	queued  atomic.Int64 // events
 	tailing atomic.Bool
-	seen    atomic.Uint64 // newest seq that Tail has handed on
+	lag     atomic.Uint64 // of Tail, in events
 	repairs atomic.Uint64
 	foreign atomic.Uint64                      // messages that no gateway wrote
 	kick    atomic.Pointer[context.CancelFunc] // begins the running Tail's feed anew
@@ -144,6 +144,7 @@ type Stats struct {
 	Reconnects uint64
 	Repairs    uint64 // times that Tail had to ask for records again
 	Keys       int    // known for repeats
+	Lag        uint64 // events that Tail has not got yet, as far as it was told
 }
 
 // Stats reads them at one moment; it asks no server.
@@ -152,7 +153,7 @@ func (l *Log) Stats() Stats {
 	defer l.mu.Unlock()
 	return Stats{
 		Connected: l.conn.IsConnected(), Reconnects: l.conn.Stats().Reconnects,
-		Repairs: l.repairs.Load(), Keys: l.keys.Len(),
+		Repairs: l.repairs.Load(), Keys: l.keys.Len(), Lag: l.lag.Load(),
 	}
 }
 

@@ -128,7 +128,7 @@ func (l *Log) handOn(ctx context.Context, f *feed, at *place, sink func([]wire.R
 			return sinkError{err}
 		}
 		*at = next
-		l.seen.Store(next.seq)
+		l.lag.Store(f.behind)
 	}
 }
 

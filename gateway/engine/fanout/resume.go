@@ -87,8 +87,7 @@ func decideOwn(log *ring.Ring, epoch string, replay bool, from map[string]wire.C
 }
 
 // decideAll answers the position that all channels share. One above the head is
-// from the future: the ring is fed inside Append, so that its head is the
-// log's.
+// from the future: whoever asks has waited for a ring that is behind its log.
 func decideAll(log *ring.Ring, epoch string, replay bool, r *Request) plan {
 	head := log.Head()
 	reset := func(reason string) plan {
