@@ -80,6 +80,7 @@ func (s *Server) begin() error {
 		return err
 	}
 	s.history.add(s.sample())
+	s.opened.Store(true)
 	return nil
 }
 

@@ -17,6 +17,7 @@ import (
 	"github.com/nats-io/nats-server/v2/server"
 
 	"github.com/streamgateway/streamgateway/gateway/broker"
+	"github.com/streamgateway/streamgateway/gateway/broker/jetstream/natstest"
 	"github.com/streamgateway/streamgateway/gateway/engine/wire"
 )
 
@@ -47,23 +48,23 @@ func TestCredentialsAreReadAgainWhenTheyChange(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			s := startServers(t, 1)
-			s.stop(0)
-			tc.demand(s.options[0], "first")
-			s.start(0)
-			s.await()
-			o := s.optionsOf("sg.secret")
+			s := natstest.Start(t, 1)
+			s.Stop(0)
+			tc.demand(s.Options[0], "first")
+			s.Run(0)
+			s.Await()
+			o := optionsOf(s, "sg.secret")
 			if _, err := Open(t.Context(), o); err == nil {
 				t.Fatal("the server asks for nothing")
 			}
 			o.Credentials = t.TempDir()
 			tc.bring(t, o.Credentials, "first")
 			l := open(t, o)
-			s.stop(0)
-			tc.demand(s.options[0], "second")
-			s.start(0)
+			s.Stop(0)
+			tc.demand(s.Options[0], "second")
+			s.Run(0)
 			tc.bring(t, o.Credentials, "second")
-			eventually(t, "the log takes events with the new secret", func() bool {
+			natstest.Eventually(t, "the log takes events with the new secret", func() bool {
 				_, err := l.Append(t.Context(), []wire.Event{{Channel: "a", ID: "1", Data: []byte("1")}}, broker.AppendOptions{})
 				return err == nil
 			})
@@ -72,14 +73,14 @@ func TestCredentialsAreReadAgainWhenTheyChange(t *testing.T) {
 }
 
 func TestServerIsTrustedByTheMountedAuthorityOnly(t *testing.T) {
-	s := startServers(t, 1)
-	s.stop(0)
+	s := natstest.Start(t, 1)
+	s.Stop(0)
 	folder := t.TempDir()
 	certificate := selfSigned(t, folder)
-	s.options[0].TLSConfig = &tls.Config{Certificates: []tls.Certificate{certificate}, MinVersion: tls.VersionTLS12}
-	s.start(0)
-	s.await()
-	o := s.optionsOf("sg.tls")
+	s.Options[0].TLSConfig = &tls.Config{Certificates: []tls.Certificate{certificate}, MinVersion: tls.VersionTLS12}
+	s.Run(0)
+	s.Await()
+	o := optionsOf(s, "sg.tls")
 	if _, err := Open(t.Context(), o); err == nil {
 		t.Fatal("an unknown authority was trusted")
 	}
@@ -89,8 +90,8 @@ func TestServerIsTrustedByTheMountedAuthorityOnly(t *testing.T) {
 		t.Error(err)
 	}
 	// With an authority, a server that speaks no TLS is none.
-	plain := startServers(t, 1)
-	o.URL = plain.url()
+	plain := natstest.Start(t, 1)
+	o.URL = plain.URL()
 	if _, err := Open(t.Context(), o); err == nil {
 		t.Error("events went over a plain connection")
 	}

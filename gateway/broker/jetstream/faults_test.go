@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/streamgateway/streamgateway/gateway/broker"
+	"github.com/streamgateway/streamgateway/gateway/broker/jetstream/natstest"
 	"github.com/streamgateway/streamgateway/gateway/engine/wire"
 )
 
@@ -63,7 +64,7 @@ func (w *watched) publish(name string, until <-chan struct{}) {
 		for i := range 1 + n%5 {
 			events = append(events, wire.Event{Channel: name, Source: "/s", ID: fmt.Sprintf("%s-%06d-%d", name, n, i), Data: []byte("1")})
 		}
-		for deadline := time.Now().Add(patienceOfTests); ; time.Sleep(5 * time.Millisecond) {
+		for deadline := time.Now().Add(natstest.Patience); ; time.Sleep(5 * time.Millisecond) {
 			results, err := w.log.Append(context.Background(), events, broker.AppendOptions{})
 			w.mu.Lock()
 			for i, r := range results {
@@ -105,7 +106,7 @@ func (w *watched) settle() []wire.Record {
 	for _, seq := range w.acked {
 		newest = max(newest, seq)
 	}
-	eventually(w.t, "the tail sees what is acknowledged", func() bool {
+	natstest.Eventually(w.t, "the tail sees what is acknowledged", func() bool {
 		w.mu.Lock()
 		defer w.mu.Unlock()
 		return len(w.seen) > 0 && w.seen[len(w.seen)-1].Seq >= newest
@@ -146,17 +147,17 @@ func (w *watched) more(n int) {
 	w.t.Helper()
 	acked := func() int { w.mu.Lock(); defer w.mu.Unlock(); return len(w.acked) }
 	want := acked() + n
-	eventually(w.t, "more acknowledged events", func() bool { return acked() >= want })
+	natstest.Eventually(w.t, "more acknowledged events", func() bool { return acked() >= want })
 }
 
 func TestServerThatStartsAgainHasLostNothing(t *testing.T) {
-	s := startServers(t, 1)
-	w := watch(t, s.open(t, "sg.restart"))
+	s := natstest.Start(t, 1)
+	w := watch(t, openOf(t, s, "sg.restart"))
 	w.during(3, func() {
 		for range 3 {
 			w.more(100)
-			s.stop(0)
-			s.start(0)
+			s.Stop(0)
+			s.Run(0)
 		}
 		w.more(100)
 	})
@@ -167,18 +168,18 @@ func TestServerThatStartsAgainHasLostNothing(t *testing.T) {
 }
 
 func TestNewLeaderHasAllThatTheOldOneAcknowledged(t *testing.T) {
-	s := startServers(t, 3)
-	w := watch(t, s.open(t, "sg.leader"))
+	s := natstest.Start(t, 3)
+	w := watch(t, openOf(t, s, "sg.leader"))
 	if d := w.log.shape.Load().durability; d != broker.Quorum {
 		t.Fatalf("three replicas are %s", d)
 	}
 	w.during(3, func() {
 		for range 2 {
 			w.more(100)
-			i := s.leader(w.log.name)
-			s.stop(i)
+			i := s.Leader(w.log.name)
+			s.Stop(i)
 			w.more(100)
-			s.start(i)
+			s.Run(i)
 		}
 		w.more(100)
 	})
@@ -186,9 +187,9 @@ func TestNewLeaderHasAllThatTheOldOneAcknowledged(t *testing.T) {
 }
 
 func TestConnectionThatBreaksAndStallsLosesNothing(t *testing.T) {
-	s := startServers(t, 1)
-	p := startProxy(t, fmt.Sprintf("127.0.0.1:%d", s.options[0].Port))
-	o := s.optionsOf("sg.proxy")
+	s := natstest.Start(t, 1)
+	p := startProxy(t, fmt.Sprintf("127.0.0.1:%d", s.Options[0].Port))
+	o := optionsOf(s, "sg.proxy")
 	o.URL = "nats://" + p.address
 	w := watch(t, open(t, o))
 	w.during(3, func() {
@@ -207,18 +208,18 @@ func TestConnectionThatBreaksAndStallsLosesNothing(t *testing.T) {
 }
 
 func TestServerThatLostItsFilesIsANewEpoch(t *testing.T) {
-	s := startServers(t, 1)
-	l := s.open(t, "sg.lost")
+	s := natstest.Start(t, 1)
+	l := openOf(t, s, "sg.lost")
 	w := watch(t, l)
 	w.during(1, func() { w.more(10) })
 	w.account()
-	s.stop(0)
-	s.forget(0)
-	s.start(0)
+	s.Stop(0)
+	s.Forget(0)
+	s.Run(0)
 	if err := <-w.ended; !errors.Is(err, broker.ErrEpoch) {
 		t.Fatalf("the tail ended with %v", err)
 	}
-	if again := s.open(t, "sg.lost"); again.epoch == l.epoch {
+	if again := openOf(t, s, "sg.lost"); again.epoch == l.epoch {
 		t.Errorf("the epoch is %s as before", again.epoch)
 	}
 }
@@ -229,43 +230,43 @@ func TestServerThatLostItsFilesIsANewEpoch(t *testing.T) {
 func TestStreamThatFellBackIsANewEpoch(t *testing.T) {
 	for name, overtaken := range map[string]bool{"and ends before what was seen": false, "and went on beyond what was seen": true} {
 		t.Run(name, func(t *testing.T) {
-			s := startServers(t, 1)
-			one, two := s.open(t, "sg.back"), s.open(t, "sg.back")
+			s := natstest.Start(t, 1)
+			one, two := openOf(t, s, "sg.back"), openOf(t, s, "sg.back")
 			w, v := watch(t, one), watch(t, two)
 			w.during(1, func() { w.more(20) })
 			old := t.TempDir()
-			s.stop(0)
-			if err := os.CopyFS(old+"/then", os.DirFS(s.options[0].StoreDir)); err != nil {
+			s.Stop(0)
+			if err := os.CopyFS(old+"/then", os.DirFS(s.Options[0].StoreDir)); err != nil {
 				t.Fatal(err)
 			}
-			s.start(0)
+			s.Run(0)
 			w.during(2, func() { w.more(20) })
 			w.account()
 			v.acked = w.acked
 			v.settle()
-			s.stop(0)
-			s.forget(0)
-			if err := os.Rename(old+"/then", s.options[0].StoreDir); err != nil {
+			s.Stop(0)
+			s.Forget(0)
+			if err := os.Rename(old+"/then", s.Options[0].StoreDir); err != nil {
 				t.Fatal(err)
 			}
 			if overtaken {
 				// Another gateway, which saw nothing of it, is the first to write.
-				port := s.options[0].Port
-				s.options[0].Port = freePort(t)
-				s.start(0)
-				x := watch(t, s.open(t, "sg.back"))
+				port := s.Options[0].Port
+				s.Options[0].Port = natstest.FreePort(t)
+				s.Run(0)
+				x := watch(t, openOf(t, s, "sg.back"))
 				x.during(2, func() { x.more(200) })
 				_ = x.log.Close()
-				s.stop(0)
-				s.options[0].Port = port
+				s.Stop(0)
+				s.Options[0].Port = port
 			}
-			s.start(0)
+			s.Run(0)
 			for _, tail := range []*watched{w, v} {
 				if err := <-tail.ended; !errors.Is(err, broker.ErrEpoch) {
 					t.Fatalf("a tail ended with %v", err)
 				}
 			}
-			a, b := s.open(t, "sg.back"), s.open(t, "sg.back")
+			a, b := openOf(t, s, "sg.back"), openOf(t, s, "sg.back")
 			if a.epoch == one.epoch || a.epoch != b.epoch {
 				t.Errorf("the epoch was %s, now it is %s and %s", one.epoch, a.epoch, b.epoch)
 			}
@@ -274,9 +275,9 @@ func TestStreamThatFellBackIsANewEpoch(t *testing.T) {
 }
 
 func TestAppendSaysUnavailableWhileNoServerAnswers(t *testing.T) {
-	s := startServers(t, 1)
-	l := s.open(t, "sg.away")
-	s.stop(0)
+	s := natstest.Start(t, 1)
+	l := openOf(t, s, "sg.away")
+	s.Stop(0)
 	if _, err := l.Append(t.Context(), nil, broker.AppendOptions{}); !errors.Is(err, broker.ErrUnavailable) {
 		t.Errorf("a probe says %v", err)
 	}
@@ -298,8 +299,8 @@ func TestAppendSaysUnavailableWhileNoServerAnswers(t *testing.T) {
 	if err := <-ended; !errors.Is(err, context.Canceled) && !errors.Is(err, broker.ErrUnavailable) {
 		t.Error(err)
 	}
-	s.start(0)
-	eventually(t, "the server takes events again", func() bool {
+	s.Run(0)
+	natstest.Eventually(t, "the server takes events again", func() bool {
 		results, err := l.Append(t.Context(), event, broker.AppendOptions{})
 		return err == nil && results[0].Seq == 1 && !results[0].Duplicate
 	})

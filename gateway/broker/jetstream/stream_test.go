@@ -10,13 +10,14 @@ import (
 	natsjs "github.com/nats-io/nats.go/jetstream"
 
 	"github.com/streamgateway/streamgateway/gateway/broker"
+	"github.com/streamgateway/streamgateway/gateway/broker/jetstream/natstest"
 	"github.com/streamgateway/streamgateway/gateway/broker/keys"
 	"github.com/streamgateway/streamgateway/gateway/engine/wire"
 )
 
 func TestStreamOfSomebodyElseIsTakenOrItsFaultNamed(t *testing.T) {
-	s := startServers(t, 1)
-	conn, err := nats.Connect(s.url())
+	s := natstest.Start(t, 1)
+	conn, err := nats.Connect(s.URL())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -47,7 +48,7 @@ func TestStreamOfSomebodyElseIsTakenOrItsFaultNamed(t *testing.T) {
 		if _, err := js.CreateStream(t.Context(), c); err != nil {
 			t.Fatal(err)
 		}
-		o := s.optionsOf("sg.own")
+		o := optionsOf(s, "sg.own")
 		o.Stream = "OWN"
 		l, err := Open(t.Context(), o)
 		if want == "" {
@@ -76,8 +77,8 @@ func TestReplicasNeedBatchesThatAreWhole(t *testing.T) {
 }
 
 func TestStreamKeepsEventsForAsLongAsTheLongestGatewayAsks(t *testing.T) {
-	s := startServers(t, 1)
-	l := s.open(t, "sg.retain")
+	s := natstest.Start(t, 1)
+	l := openOf(t, s, "sg.retain")
 	for _, tc := range []struct{ ask, want time.Duration }{
 		{5 * time.Minute, 10 * time.Minute}, {time.Hour, time.Hour}, {20 * time.Minute, time.Hour},
 	} {
@@ -92,8 +93,8 @@ func TestStreamKeepsEventsForAsLongAsTheLongestGatewayAsks(t *testing.T) {
 }
 
 func TestGatewaysKnowEachOthersRepeats(t *testing.T) {
-	s := startServers(t, 1)
-	one, two := s.open(t, "sg.both"), s.open(t, "sg.both")
+	s := natstest.Start(t, 1)
+	one, two := openOf(t, s, "sg.both"), openOf(t, s, "sg.both")
 	event := wire.Event{Channel: "a", Source: "/s", ID: "1", Data: []byte("x")}
 	first, err := one.Append(t.Context(), []wire.Event{event}, broker.AppendOptions{})
 	if err != nil {
@@ -111,9 +112,9 @@ func TestGatewaysKnowEachOthersRepeats(t *testing.T) {
 		t.Errorf("%+v, %v", results, err)
 	}
 	// With a tail it knows before it asks, and then nothing of a request is added.
-	third := s.open(t, "sg.both")
+	third := openOf(t, s, "sg.both")
 	go func() { _ = third.Tail(t.Context(), 0, func([]wire.Record) error { return nil }) }()
-	eventually(t, "the tail has come to the end", func() bool { return third.Stats().Keys == 2 })
+	natstest.Eventually(t, "the tail has come to the end", func() bool { return third.Stats().Keys == 2 })
 	if _, err := third.Append(t.Context(), []wire.Event{{Channel: "a", ID: "3", Data: []byte("1")}, event}, broker.AppendOptions{}); !errors.As(err, &mismatch) || mismatch.Index != 1 {
 		t.Error(err)
 	}
@@ -123,8 +124,8 @@ func TestGatewaysKnowEachOthersRepeats(t *testing.T) {
 }
 
 func TestLogBeginsAfterTheLastDeletedMessage(t *testing.T) {
-	s := startServers(t, 1)
-	l := s.open(t, "sg.hole")
+	s := natstest.Start(t, 1)
+	l := openOf(t, s, "sg.hole")
 	for range 5 {
 		if _, err := l.Append(t.Context(), []wire.Event{{Channel: "a", Data: []byte("1")}}, broker.AppendOptions{}); err != nil {
 			t.Fatal(err)
@@ -151,8 +152,8 @@ func TestLogBeginsAfterTheLastDeletedMessage(t *testing.T) {
 }
 
 func TestMessageThatNoGatewayWroteIsARecordOfNobody(t *testing.T) {
-	s := startServers(t, 1)
-	l := s.open(t, "sg.foreign")
+	s := natstest.Start(t, 1)
+	l := openOf(t, s, "sg.foreign")
 	for _, subject := range []string{"sg.foreign.e.prices", "sg.foreign.e.no channel"} {
 		subject = strings.ReplaceAll(subject, " ", "%")
 		if err := l.conn.Publish(subject, []byte("hello")); err != nil {
@@ -169,8 +170,8 @@ func TestMessageThatNoGatewayWroteIsARecordOfNobody(t *testing.T) {
 }
 
 func TestEventAboveTheServersBoundIsRefusedAtOnce(t *testing.T) {
-	s := startServers(t, 1)
-	l := s.open(t, "sg.large")
+	s := natstest.Start(t, 1)
+	l := openOf(t, s, "sg.large")
 	began := time.Now()
 	_, err := l.Append(t.Context(), []wire.Event{{Channel: "a", Data: make([]byte, 2<<20)}}, broker.AppendOptions{})
 	if !errors.Is(err, nats.ErrMaxPayload) || time.Since(began) > patience {
