@@ -138,7 +138,7 @@ func TestClientMovesBetweenGatewaysOverOneLog(t *testing.T) {
 			continue
 		}
 		// Moves at once: the other one may not have the event yet.
-		reader = []*gateway{two, one}[i/5%2].open("channels=prices&lastEventId=" + last)
+		reader = []*gateway{two, one}[i/5%2].open("channels=prices&cursor=" + last)
 		var open struct{ Resume string }
 		if err := json.Unmarshal([]byte(reader.next("sg.open").data), &open); err != nil || open.Resume != "complete" {
 			t.Fatalf("%+v, %v", open, err)
@@ -147,7 +147,7 @@ func TestClientMovesBetweenGatewaysOverOneLog(t *testing.T) {
 	}
 	// One that starts now has what was before it.
 	late := launchShared(t, s, "prices-2").readyShared()
-	reader = late.open("channels=prices&since=earliest")
+	reader = late.open("channels=prices&cursor=earliest")
 	for i := range events {
 		if f := reader.next(""); f.data != fmt.Sprint(i) {
 			t.Fatalf("event %d is %s", i, f.data)
