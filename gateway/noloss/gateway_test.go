@@ -118,7 +118,7 @@ func (g *textbook) publish(w http.ResponseWriter, records []record) {
 			return
 		}
 	}
-	_ = json.NewEncoder(w).Encode(map[string]any{"accepted": len(records) - duplicates, "duplicates": duplicates, "results": results})
+	_ = json.NewEncoder(w).Encode(map[string]any{"accepted": len(records), "duplicates": duplicates, "results": results})
 }
 
 func (g *textbook) stream(w http.ResponseWriter, r *http.Request) {

@@ -191,7 +191,7 @@ func (p *publisher) acknowledge(text []byte, r request, repeated bool) error {
 	if err := json.Unmarshal(text, &ack); err != nil {
 		return fmt.Errorf("reading acknowledgement: %w", err)
 	}
-	if len(ack.Results) != len(r.events) || ack.Accepted+ack.Duplicates != len(r.events) {
+	if len(ack.Results) != len(r.events) || ack.Accepted != len(r.events) || ack.Duplicates > ack.Accepted {
 		p.book.fault("acknowledgement", "%d events were answered by %.200s", len(r.events), text)
 	}
 	last := Cursor{}

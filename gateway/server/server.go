@@ -86,7 +86,6 @@ type Server struct {
 	retention   atomic.Int64           // ns; how long stream keeps events
 	unopened    atomic.Pointer[string] // why events is not open yet
 	opened      atomic.Bool            // the log is open, and all of this is made
-	serving     atomic.Bool            // the engine has what the log had
 	guard       *guard                 // events, as publishers reach it
 	keys        func() int             // that the log knows for repeats
 	shared      *sharedKey             // nil = the key for tickets is this process's own
@@ -214,7 +213,6 @@ func (s *Server) Run(ctx context.Context) error {
 	err := s.awaitLog(ctx, failed)
 	if err == nil {
 		s.serve(background, quiet, failed)
-		s.serving.Store(true)
 		select {
 		case <-ctx.Done():
 			err = s.drain()

@@ -6,6 +6,8 @@ import (
 	"strconv"
 	"testing"
 	"time"
+
+	"github.com/streamgateway/streamgateway/gateway/broker/jetstream/natstest"
 )
 
 // handoverStreams is how many streams are moved; HANDOVER_STREAMS says another
@@ -76,5 +78,29 @@ func TestRestartWithAnotherLogNamesWhatIsLost(t *testing.T) {
 	t.Log("\n" + c.String())
 	if c.unnamed > 0 || c.repeated > 0 || c.forgotten < handoverStreams() {
 		t.Error("want every stream moved and told, and no event lost without a word")
+	}
+}
+
+// TestRestartOverASharedLogMissesNothing replaces a gateway whose log is in a
+// NATS server, which starts again meanwhile.
+func TestRestartOverASharedLogMissesNothing(t *testing.T) {
+	besideOthers(t)
+	servers := natstest.Start(t, 1)
+	old, fresh := startOver(t, podName1, servers.URL()), startOver(t, "prices-2", servers.URL())
+	c := newCrowd(t, handoverStreams(), old.main)
+	c.run(t, spread()+6*time.Second, map[int]func(){
+		1: func() {
+			c.service.Store(&fresh.main)
+			go func() {
+				if err := old.stop(); err != nil {
+					t.Errorf("the old gateway ended with %v", err)
+				}
+			}()
+		},
+		3: func() { servers.Stop(0); servers.Run(0) },
+	})
+	t.Log("\n" + c.String())
+	if c.lost+c.unnamed+c.forgotten > 0 || c.repeated > 0 || c.moved < handoverStreams() {
+		t.Error("want every stream moved, none of them to reload, and every event once in each")
 	}
 }

@@ -29,11 +29,21 @@ const podName1 = "prices-1"
 
 func startProcess(t *testing.T) *process {
 	t.Helper()
+	return startOver(t, podName1, "")
+}
+
+// startOver is startProcess with a log of these NATS servers; "" = its memory.
+func startOver(t *testing.T, pod, servers string) *process {
+	t.Helper()
 	p := &process{T: t, main: freeAddress(t), admin: freeAddress(t), folder: t.TempDir()}
-	p.write("cold.json", `{"drain":{"timeout":"30s","preStopDelay":"1s"}}`)
+	broker := `{"type":"Memory"}`
+	if servers != "" {
+		broker = `{"type":"NATS","subjectPrefix":"sg.shop.prices","nats":{"url":"` + servers + `"}}`
+	}
+	p.write("cold.json", `{"drain":{"timeout":"30s","preStopDelay":"1s"},"broker":`+broker+`}`)
 	p.configure("")
 	cmd := command("--config", p.folder, "--listen", p.main, "--admin", p.admin)
-	cmd.Env = append(cmd.Env, "POD_NAME="+podName1)
+	cmd.Env = append(cmd.Env, "POD_NAME="+pod)
 	var logs bytes.Buffer
 	cmd.Stderr = &logs
 	if other := os.Getenv("HANDOVER_GATEWAY"); other != "" {

@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/streamgateway/streamgateway/gateway/broker/jetstream/natstest"
 	"github.com/streamgateway/streamgateway/gateway/noloss"
 )
 
@@ -127,6 +128,41 @@ func TestKilledGatewayNamesWhatWasLostWithIt(t *testing.T) {
 	}
 	if result.Controls["sg.reset"] < result.Subscribers || result.Retries == 0 {
 		t.Errorf("the kill was not felt:\n%s", result)
+	}
+	t.Logf("\n%s", result)
+}
+
+// TestKilledGatewayOverASharedLogLosesNothing kills the gateway twice and starts
+// the log's server again in between: strictly nothing is missing, named or not.
+func TestKilledGatewayOverASharedLogLosesNothing(t *testing.T) {
+	servers := natstest.Start(t, 1)
+	g := build(t)
+	folder := t.TempDir()
+	for name, text := range map[string]string{
+		"cold.json": `{"broker":{"type":"NATS","subjectPrefix":"sg.noloss","nats":{"url":"` + servers.URL() + `"}}}`,
+		"hot.json":  `{"serial":1,"stable":{"revision":"r","hot":{"auth":{"publishers":{"mode":"Anonymous"}},"limits":{"publish":{"perPublisherEventsPerSecond":0}}}}}`,
+	} {
+		if err := os.WriteFile(filepath.Join(folder, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	g.start("--config", folder)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for range 2 {
+			time.Sleep(time.Second)
+			g.kill()
+			g.start("--config", folder)
+			time.Sleep(time.Second)
+			servers.Stop(0)
+			servers.Run(0)
+		}
+	}()
+	result, err := g.prove(t, "--duration", "6s", "--cuts", "20")
+	<-done
+	if err != nil || !result.Passed || result.Named != 0 || result.Missing != 0 || result.Retries == 0 || result.Controls["sg.reset"] != 0 {
+		t.Errorf("%v\n%s", err, result)
 	}
 	t.Logf("\n%s", result)
 }
