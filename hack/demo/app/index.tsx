@@ -89,7 +89,7 @@ function Column({ way, title, spent }: { way: Way; title: string; spent: Traffic
       <dl>
         <div><dt>Events</dt><dd>{received.current}</dd></div>
         <div><dt>Post to paint, mean</dt><dd id={`${way}-average`}>{ms(took?.average)}</dd></div>
-        <div><dt>95 %</dt><dd id={`${way}-p95`}>{ms(took?.p95)}</dd></div>
+        <div><dt>Post to paint, 95 %</dt><dd id={`${way}-p95`}>{ms(took?.p95)}</dd></div>
         <div><dt>Requests</dt><dd id={`${way}-requests`}>{spent?.requests ?? "–"}</dd></div>
         <div><dt>Bytes</dt><dd id={`${way}-bytes`}>{spent ? size(spent.bytes) : "–"}</dd></div>
       </dl>

@@ -102,6 +102,10 @@ func report(sum Summary, asJSON bool, out io.Writer) error {
 	if asJSON {
 		return json.NewEncoder(out).Encode(sum)
 	}
+	if sum.Posts == 1 { // told already, and no more than that
+		_, err := fmt.Fprintf(out, "commit to event: %.1f ms\n", sum.FromCommit)
+		return err
+	}
 	_, err := fmt.Fprintf(out, "%d posts, POST to event: avg %.1f ms, p50 %.1f ms, p95 %.1f ms, max %.1f ms; commit to event: avg %.1f ms\n",
 		sum.Posts, sum.AvgMs, sum.P50Ms, sum.P95Ms, sum.MaxMs, sum.FromCommit)
 	return err
