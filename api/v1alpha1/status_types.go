@@ -320,7 +320,7 @@ type MetricsStatus struct {
 
 // FeatureSource says who decided a feature's mode.
 //
-// +kubebuilder:validation:Enum=Spec;Override;Default
+// +kubebuilder:validation:Enum=Spec;Override;Rollback;Default
 type FeatureSource string
 
 // Values of FeatureSource.
@@ -329,6 +329,9 @@ const (
 	FeatureSourceSpec FeatureSource = "Spec"
 	// FeatureSourceOverride is spec.override.disabledFeatures.
 	FeatureSourceOverride FeatureSource = "Override"
+	// FeatureSourceRollback is the operator, which has switched it off alone, for
+	// pages that have it on report late events and others do not.
+	FeatureSourceRollback FeatureSource = "Rollback"
 	// FeatureSourceDefault is the gateway's built-in default.
 	FeatureSourceDefault FeatureSource = "Default"
 )
@@ -351,7 +354,7 @@ type FeatureStatus struct {
 	// +optional
 	Percent *int32 `json:"percent,omitempty"`
 
-	// source is who decided: Spec, Override or Default.
+	// source is who decided: Spec, Override, Rollback or Default.
 	// +optional
 	Source FeatureSource `json:"source,omitempty"`
 }

@@ -123,6 +123,9 @@ func check(r *report.Report) error {
 	case max(len(r.Latency.Counts), len(r.Browsers.Latency.Counts), len(r.Queue.Waiting.Counts)) > report.Buckets:
 		return fmt.Errorf("the report holds a histogram of more than %d buckets", report.Buckets)
 	}
+	if err := checkFlags(r.Browsers.Flags); err != nil {
+		return err
+	}
 	if a := r.Audit; a != nil {
 		a.Message = cut(a.Message)
 	}
@@ -139,6 +142,19 @@ func check(r *report.Report) error {
 		return errors.New("the report holds a revision that nobody pushed")
 	}
 	r.Nack.Message = cut(r.Nack.Message)
+	return nil
+}
+
+func checkFlags(flags []report.Cohorts) error {
+	if len(flags) > report.MaxFlags {
+		return fmt.Errorf("the report tells of more than %d flags", report.MaxFlags)
+	}
+	for i := range flags {
+		c := &flags[i]
+		if len(c.Flag) > maxRevisionLength || max(len(c.On.Counts), len(c.Off.Counts)) > report.Buckets {
+			return errors.New("the report tells of a flag that cannot be")
+		}
+	}
 	return nil
 }
 

@@ -1,6 +1,7 @@
 package fleet
 
 import (
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -35,6 +36,9 @@ type Summary struct {
 	BrowserP95     time.Duration // of the pages' own 95th percentiles
 	BrowserReports float64       // that had a latency
 
+	// Flags are the same by flags that only a part of the pages has on, by name.
+	Flags []Flag
+
 	// ShortReplay are the pods that hold less than replay.ttl for lack of memory.
 	ShortReplay []string
 
@@ -57,6 +61,14 @@ type Summary struct {
 	BrokerDown []string
 
 	Acks Acks
+}
+
+// Flag is what pages reported in the last minute, apart by whether they have the
+// flag on.
+type Flag struct {
+	Name                  string
+	OnP95, OffP95         time.Duration
+	OnReports, OffReports float64
 }
 
 // KeysFault is why one pod cannot have the newest keys of signed tokens.
@@ -106,7 +118,7 @@ func Summarize(samples []Sample, silent int, w Wanted) Summary {
 	var t totals
 	for i := range samples {
 		s.add(&samples[i].Newer)
-		t.browsers = t.browsers.Add(samples[i].Newer.Browsers.Latency)
+		t.pages(&samples[i].Newer.Browsers)
 		if samples[i].seconds() > 0 {
 			s.Rated++
 			t.add(&samples[i])
@@ -165,6 +177,31 @@ type totals struct {
 	lost                         float64 // events that auditors miss
 	latency                      report.Histogram
 	browsers                     report.Histogram
+	flags                        map[string]report.Cohorts
+}
+
+func (t *totals) pages(b *report.Browsers) {
+	t.browsers = t.browsers.Add(b.Latency)
+	for _, c := range b.Flags {
+		if t.flags == nil {
+			t.flags = map[string]report.Cohorts{}
+		}
+		sum := t.flags[c.Flag]
+		t.flags[c.Flag] = report.Cohorts{Flag: c.Flag, On: sum.On.Add(c.On), Off: sum.Off.Add(c.Off)}
+	}
+}
+
+// cohorts are the sums by flag.
+func (t *totals) cohorts() (all []Flag) {
+	for _, name := range slices.Sorted(maps.Keys(t.flags)) {
+		c := t.flags[name]
+		all = append(all, Flag{
+			Name:  name,
+			OnP95: duration(c.On.Quantile(0.95)), OnReports: float64(c.On.Count()),
+			OffP95: duration(c.Off.Quantile(0.95)), OffReports: float64(c.Off.Count()),
+		})
+	}
+	return all
 }
 
 // leastLossSeconds is the least time that lost streams are spread over: one
@@ -196,6 +233,7 @@ func (s *Summary) rates(t *totals) {
 	s.LatencyP95 = duration(t.latency.Quantile(0.95))
 	s.LatencyP99 = duration(t.latency.Quantile(0.99))
 	s.BrowserP95, s.BrowserReports = duration(t.browsers.Quantile(0.95)), float64(t.browsers.Count())
+	s.Flags = t.cohorts()
 	settled := t.delivered + t.failed + t.dropped
 	s.Offered = settled + t.waiting
 	s.ErrorPercent = percent(t.failed+t.publishFailed, t.delivered+t.failed+t.published+t.publishFailed)

@@ -213,3 +213,30 @@ func TestPodThatRunsAnotherRevisionThanItShallHasNotAcknowledged(t *testing.T) {
 		t.Errorf("got %+v, want 2 acked and 1 pending", a)
 	}
 }
+
+func TestPagesOfAllPodsAreSummedUpByFlag(t *testing.T) {
+	votes := func(n uint64, seconds float64) report.Histogram {
+		h := report.Histogram{Counts: make([]uint64, report.Buckets)}
+		h.Counts[report.Bucket(seconds)] = n
+		return h
+	}
+	of := func(flags ...report.Cohorts) Sample {
+		return Sample{Newer: report.Report{Browsers: report.Browsers{Flags: flags}}}
+	}
+	s := Summarize([]Sample{
+		of(report.Cohorts{Flag: "b", On: votes(7, 3), Off: votes(5, 0.02)}, report.Cohorts{Flag: "a", On: votes(1, 1)}),
+		of(report.Cohorts{Flag: "b", On: votes(4, 3)}),
+	}, 0, Wanted{})
+	if len(s.Flags) != 2 || s.Flags[0].Name != "a" || s.Flags[1].OnReports != 11 || s.Flags[1].OffReports != 5 {
+		t.Fatalf("flags are %+v", s.Flags)
+	}
+	if f := s.Flags[1]; f.OnP95.Seconds() < 2 || f.OffP95.Seconds() > 0.1 {
+		t.Errorf("flag b is %+v", f)
+	}
+	if err := checkFlags(make([]report.Cohorts, report.MaxFlags+1)); err == nil {
+		t.Error("a pod may tell of any number of flags")
+	}
+	if err := checkFlags([]report.Cohorts{{Flag: "x", On: report.Histogram{Counts: make([]uint64, report.Buckets+1)}}}); err == nil {
+		t.Error("a histogram may be of any length")
+	}
+}

@@ -13,7 +13,7 @@ func (d *Decision) hold(o *Observation, r *Revision) {
 	d.NextStepTime = r.StepStart.Add(o.Stages[d.Step-1].Hold)
 	blamed := o.Breach != nil && !o.Common && o.Breach.Reason != r.UnhealthyBefore
 	switch {
-	case !there, blamed, o.Now.Before(d.NextStepTime):
+	case !there, blamed, o.FlagBreach != nil, o.Settles, o.Now.Before(d.NextStepTime):
 		// Pods of a lost node are waited for, and one breach for a second look.
 	case !o.inconclusive() || o.OnInconclusive == InconclusivePromote || o.OnInconclusive == "":
 		d.NextStep = d.Step + 1

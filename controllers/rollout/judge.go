@@ -52,6 +52,7 @@ func DefaultThresholds() Thresholds {
 // Breach is a threshold that is crossed.
 type Breach struct {
 	Reason string
+	Flag   string // whose cohort it is; empty: of all pages and pods
 	// Message stays the same while the threshold is crossed: it has no number
 	// that moves.
 	Message string

@@ -25,14 +25,16 @@ type change struct {
 	name    string
 	restart bool // its pods are others
 	steps   bool
+	flag    bool // one of its flags is bad, and the rest is not
 	bad     bool // pods refuse it, or do not come up with it, from its second step on where there is one
 }
 
 // document is what the operator writes into the ConfigMap.
 type document struct {
 	stable, candidate string
-	share             int // pods of the stable template that try the candidate
-	standBy           int // pods of the other template
+	share             int  // pods of the stable template that try the candidate
+	standBy           int  // pods of the other template
+	off               bool // the bad flag, of the candidate
 }
 
 // cluster is all that outlives an operator: verdicts, the document, how many
@@ -44,7 +46,8 @@ type cluster struct {
 	document  document
 	size      map[string]int // of Deployments, by template
 	states    []rollout.State
-	fewest    int // ready pods
+	fewest    int  // ready pods
+	flagOff   bool // stored with the new revision
 }
 
 // killed stands for an operator that is ended between two writes.
@@ -130,6 +133,9 @@ func (c *cluster) observe(d *rollout.Decision) *rollout.Observation {
 		return o
 	}
 	o.AllAcked = ran
+	if c.flag && ran && !c.document.off {
+		o.FlagBreach, o.FlagBreaches = &rollout.Breach{Reason: rollout.ReasonBrowserLatencyHigh, Flag: "a"}, 2
+	}
 	switch {
 	case c.restart:
 		o.TemplateReady = c.size["new"] >= c.want(d) && c.ready("new") >= c.want(d)
@@ -152,14 +158,15 @@ func (c *cluster) want(d *rollout.Decision) int {
 }
 
 func (c *cluster) wanted(d *rollout.Decision) document {
+	off := c.flagOff && d.Run == "new"
 	if d.Base == "" {
-		next := document{stable: d.Run}
+		next := document{stable: d.Run, off: off}
 		if c.restart && d.Run == "old" && c.size["new"] > 0 && c.ready("old") >= replicas {
 			next.standBy = c.size["new"] // the failed ones
 		}
 		return next
 	}
-	next := document{stable: d.Base, candidate: d.Run}
+	next := document{stable: d.Base, candidate: d.Run, off: off}
 	if !c.restart {
 		next.share = rollout.Share(d.Percent, replicas)
 		return next
@@ -188,6 +195,9 @@ func (o *operator) pass() {
 		o.write(func() { v.Verdict = rollout.Failed })
 		o.push(&d)
 		d = rollout.Step(o.observe(&d))
+	case d.SwitchOff != nil:
+		o.write(func() { o.flagOff = true })
+		o.push(&d)
 	case d.Promote != "":
 		o.write(func() { v.Verdict = rollout.Healthy })
 	case d.StartGuard:
@@ -260,10 +270,11 @@ func run(c change, n int) (end string, state rollout.State, fewest int, states [
 func changes() (all []change) {
 	for _, restart := range []bool{false, true} {
 		for _, steps := range []bool{false, true} {
+			name := map[bool]string{false: "hot", true: "restart"}[restart] + map[bool]string{false: ", all at once", true: ", by steps"}[steps]
 			for _, bad := range []bool{false, true} {
-				name := map[bool]string{false: "hot", true: "restart"}[restart] + map[bool]string{false: ", all at once", true: ", by steps"}[steps]
-				all = append(all, change{name + map[bool]string{false: "", true: ", bad"}[bad], restart, steps, bad})
+				all = append(all, change{name: name + map[bool]string{false: "", true: ", bad"}[bad], restart: restart, steps: steps, bad: bad})
 			}
+			all = append(all, change{name: name + ", one bad flag", restart: restart, steps: steps, flag: true})
 		}
 	}
 	return all
@@ -277,7 +288,7 @@ func TestOperatorKilledBeforeAnyWriteEndsTheSameWay(t *testing.T) {
 		if c.bad {
 			last, verdict = rollout.RolledBack, "new=Failed"
 		}
-		if states[len(states)-1] != last || !strings.HasSuffix(want, verdict) || !strings.Contains(want, "overtaken=Superseded") || fewest < replicas {
+		if states[len(states)-1] != last || !strings.HasSuffix(want, verdict) || !strings.Contains(want, "overtaken=Superseded") || fewest < replicas || c.flag != strings.Contains(want, "off:true") {
 			t.Errorf("%s: without a death it ends as %s, with %d pods ready at least; states %v", c.name, want, fewest, states)
 		}
 		deaths := map[rollout.State]int{}

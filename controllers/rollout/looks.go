@@ -9,6 +9,7 @@ type Looks struct {
 	Count    int
 	revision string
 	reason   string
+	flag     string
 	time     time.Time // of the look that was counted last
 }
 
@@ -21,8 +22,8 @@ func (j Looks) Next(now time.Time, interval time.Duration, revision string, b *B
 	switch {
 	case b == nil:
 		return Looks{}, false
-	case b.Reason != j.reason || revision != j.revision:
-		return Looks{Count: 1, revision: revision, reason: b.Reason, time: now}, true
+	case b.Reason != j.reason || b.Flag != j.flag || revision != j.revision:
+		return Looks{Count: 1, revision: revision, reason: b.Reason, flag: b.Flag, time: now}, true
 	case now.Sub(j.time) < interval*9/10 || !goesOn(b):
 		return j, false
 	}

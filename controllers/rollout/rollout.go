@@ -113,6 +113,13 @@ type Observation struct {
 	// threshold: no fault of this one.
 	Common   bool
 	TooQuiet bool
+	// FlagBreach is a flag of the change that is bad by itself, and FlagBreaches
+	// the looks in a row that found it. While it Settles, what pages report is
+	// still of the time before a flag was switched off: it is not judged, and the
+	// revision waits.
+	FlagBreach   *Breach
+	FlagBreaches int
+	Settles      bool
 
 	// LeftBehind tells whether every ready pod runs what Decision.Run said
 	// before: only then a rollback is over.
@@ -122,6 +129,7 @@ type Observation struct {
 // Failure is why a revision failed.
 type Failure struct {
 	Reason, Message             string
+	Flag                        string // that is to blame alone; empty: the whole revision
 	Metric, Observed, Threshold string // empty for what is no metric
 }
 
@@ -142,6 +150,9 @@ type Decision struct {
 	// Failure is set when the wanted revision has just failed: the verdict is
 	// to be stored before anything moves.
 	Failure *Failure
+	// SwitchOff is set when one flag is to be switched off and the rest of the
+	// revision goes on. It is to be stored before anything moves.
+	SwitchOff *Failure
 	// Promote is set when the wanted revision is healthy from now on, with the
 	// reason.
 	Promote string
@@ -231,7 +242,12 @@ func (o *Observation) moving(otherwise State) State {
 // judge looks at a revision that has no verdict yet.
 func (d *Decision) judge(o *Observation, r *Revision) {
 	d.State = d.progress(o, r)
-	if f := o.failure(r); f != nil && d.fail(o, f) {
+	f := o.failure(r)
+	if flag := o.flagAlone(f); flag != nil {
+		d.switchOff(o, flag)
+		return
+	}
+	if f != nil && !o.spared(f) && d.fail(o, f) {
 		return
 	}
 	if d.Step < d.Steps {
@@ -245,7 +261,7 @@ func (d *Decision) judge(o *Observation, r *Revision) {
 			return
 		}
 		fallthrough
-	case d.State == Guarding && o.Breach == nil && o.Now.Sub(r.GuardStart) >= o.GuardPeriod:
+	case d.State == Guarding && o.Breach == nil && o.FlagBreach == nil && !o.Settles && o.Now.Sub(r.GuardStart) >= o.GuardPeriod:
 		*d = Decision{
 			Run: r.Name, Stable: r.Name, Percent: 100, State: Idle,
 			Promote: ReasonGuardPassed, StartGuard: d.StartGuard, Supersede: d.Supersede,

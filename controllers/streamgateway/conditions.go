@@ -129,7 +129,7 @@ func (v *verdicts) ready(s *scope, activeRevision string) verdict {
 	if pinned(s.sg) != "" {
 		return yes(v1alpha1.ReasonPinned, "serving revision %s, which spec.override pins", activeRevision)
 	}
-	return yes(v1alpha1.ReasonReady, "serving revision %s", activeRevision)
+	return yes(v1alpha1.ReasonReady, "serving revision %s%s", activeRevision, s.flagsNote(activeRevision))
 }
 
 // programmed: the objects are there, and every ready pod runs what is wanted.

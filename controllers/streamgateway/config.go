@@ -102,7 +102,7 @@ func (s *scope) nextDocument(old config.Document, oldText string) (config.Docume
 // content is the document without its serial: what shall run on all pods, or
 // what runs so far and beside it what is on trial, with those that try it.
 func (s *scope) content(old *config.Document) config.Document {
-	wanted := config.Revision{Name: s.plan.Revision, Hot: s.plan.Hot}
+	wanted := config.Revision{Name: s.plan.Revision, Hot: s.withoutFlags(s.plan.Revision, s.plan.Hot)}
 	if s.base == nil {
 		wanted.Hot = s.fit(wanted.Hot, s.deployments)
 		return config.Document{Stable: wanted}
@@ -124,7 +124,7 @@ func (s *scope) content(old *config.Document) config.Document {
 		others = s.deployments
 	}
 	wanted.Hot = s.fit(wanted.Hot, own)
-	next.Candidate, next.Stable.Hot = wanted, s.fit(s.base.plan.Hot, others)
+	next.Candidate, next.Stable.Hot = wanted, s.fit(s.withoutFlags(s.base.plan.Revision, s.base.plan.Hot), others)
 	return next
 }
 

@@ -107,15 +107,15 @@ func (r *Reconciler) announceCertificate(s *scope, before, after *v1alpha1.Strea
 
 // announceOverrides tells of flags that a person has turned off, or given back.
 func (r *Reconciler) announceOverrides(s *scope, before, after *v1alpha1.StreamGatewayStatus) {
-	overridden := func(status *v1alpha1.StreamGatewayStatus) (names []string) {
+	from := func(status *v1alpha1.StreamGatewayStatus, source v1alpha1.FeatureSource) (names []string) {
 		for _, f := range status.Features {
-			if f.Source == v1alpha1.FeatureSourceOverride {
+			if f.Source == source {
 				names = append(names, f.Name)
 			}
 		}
 		return names
 	}
-	was, is := overridden(before), overridden(after)
+	was, is := from(before, v1alpha1.FeatureSourceOverride), from(after, v1alpha1.FeatureSourceOverride)
 	without := func(names, others []string) string {
 		return strings.Join(slices.DeleteFunc(slices.Clone(names), func(n string) bool { return slices.Contains(others, n) }), ", ")
 	}
@@ -124,6 +124,9 @@ func (r *Reconciler) announceOverrides(s *scope, before, after *v1alpha1.StreamG
 	}
 	if names := without(was, is); names != "" {
 		r.normal(s, nil, "FeatureRestored", actionOverride, "as spec.features says again: %s", names)
+	}
+	if names := without(from(before, v1alpha1.FeatureSourceRollback), from(after, v1alpha1.FeatureSourceRollback)); names != "" {
+		r.normal(s, nil, "FeatureRestored", actionRollout, "another revision has them as spec.features says: %s", names)
 	}
 }
 

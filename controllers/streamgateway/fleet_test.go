@@ -38,6 +38,7 @@ type simulated struct {
 
 	mu      sync.Mutex
 	now     report.Report
+	hot     config.Hot // of the document that runs
 	changed chan struct{}
 	ran     map[int64]time.Time // serial → when it ran
 	told    map[int64]time.Time // serial → when the operator was answered
@@ -101,7 +102,7 @@ func (s *simulated) take(text []byte) {
 	case err != nil:
 		s.now.Nack = &report.Nack{Serial: d.Serial, Revision: r.Name, Message: err.Error(), Time: time.Now()}
 	default:
-		s.now.Serial, s.now.Revision, s.now.Nack, s.now.UnknownFields = d.Serial, r.Name, nil, unknown
+		s.now.Serial, s.now.Revision, s.now.Nack, s.now.UnknownFields, s.hot = d.Serial, r.Name, nil, unknown, r.Hot
 	}
 	s.ran[d.Serial] = time.Now()
 	close(s.changed)

@@ -32,6 +32,8 @@ func (r *Reconciler) judge(ctx context.Context, s *scope) error {
 	switch {
 	case d.Failure != nil:
 		return r.rollBack(ctx, s, v)
+	case d.SwitchOff != nil:
+		return r.switchOff(ctx, s, v)
 	case d.Promote != "":
 		if v.detail.GuardStart.IsZero() {
 			v.detail.GuardStart = s.now

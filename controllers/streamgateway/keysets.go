@@ -116,7 +116,7 @@ func (s *scope) unchanged(old *config.Document) config.Document {
 	if s.base == nil {
 		return *old
 	}
-	return config.Document{Stable: config.Revision{Name: s.base.plan.Revision, Hot: s.fit(s.base.plan.Hot, s.deployments)}}
+	return config.Document{Stable: config.Revision{Name: s.base.plan.Revision, Hot: s.fit(s.withoutFlags(s.base.plan.Revision, s.base.plan.Hot), s.deployments)}}
 }
 
 // keySetTrouble is a ConfigMap that the wanted settings refer to in vain; nil:

@@ -49,6 +49,7 @@ type detail struct {
 	Metric          string              `json:"metric,omitempty"`
 	Observed        string              `json:"observed,omitempty"`
 	Threshold       string              `json:"threshold,omitempty"`
+	Flags           []flagOff           `json:"flags,omitempty"` // switched off alone, in that order
 }
 
 // +kubebuilder:rbac:groups=apps,resources=controllerrevisions,verbs=get;list;watch;create;patch;delete
@@ -219,7 +220,7 @@ func (r *Reconciler) recordDesired(ctx context.Context, s *scope) error {
 	if known := s.revision(s.desired); known != nil {
 		known.number = number
 		if known.verdict == rollout.Superseded {
-			known.verdict = rollout.Pending
+			known.verdict, known.detail.Flags = rollout.Pending, nil
 			known.enter(1, s.now)
 		}
 		defer s.sortRevisions()
@@ -266,7 +267,7 @@ func (r *Reconciler) retry(ctx context.Context, s *scope) error {
 	stalled := s.before(v1alpha1.ConditionStalled)
 	switch {
 	case v.verdict == rollout.Failed:
-		v.verdict, v.detail.UnhealthyBefore = rollout.Pending, ""
+		v.verdict, v.detail.UnhealthyBefore, v.detail.Flags = rollout.Pending, "", nil
 		v.enter(1, s.now)
 		r.normal(s, nil, "RetryRequested", actionRollback, "revision %s is tried again (%s)", v.name, value)
 	case v.verdict == rollout.Pending && stalled != nil && stalled.Reason == v1alpha1.ReasonAnalysisInconclusive:

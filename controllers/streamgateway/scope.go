@@ -35,6 +35,7 @@ type scope struct {
 	decision    rollout.Decision
 	overtaken   []string            // revisions whose verdict Superseded is not stored yet
 	breach      *rollout.Breach     // of pods that run the wanted revision, if any
+	flagBreach  *rollout.Breach     // of one flag's pages alone, if any
 	deployments []appsv1.Deployment // controlled by sg, oldest first
 	pods        []corev1.Pod        // of these, by name; those that ended left out
 	leaving     []corev1.Pod        // that end, of any Deployment that was there
@@ -76,7 +77,8 @@ type memory struct {
 	// reportTime is when a pod answered last.
 	reportTime time.Time
 	revisions  map[string]*appsv1.ControllerRevision // by name, as written last
-	looks      rollout.Looks
+	looks      rollout.Looks                         // at the wanted revision
+	flagLooks  rollout.Looks                         // at its flags
 	// pullFailure is how long the wanted pods' image could not be pulled.
 	pullFailure pullFailure
 	// breach counts the looks in a row that the same threshold was crossed.

@@ -96,14 +96,18 @@ func (s *scope) historyLimit() int {
 }
 
 // thresholds are what the wanted revision is judged by where it stands: once it
-// has reached every pod, by those of the guard period, if there are any.
+// has reached every pod, by those of the guard period, if there are any; and not
+// by pages that tell of the time before a flag was switched off.
 func (s *scope) thresholds() rollout.Thresholds {
 	t := s.analysisThresholds()
 	v, b := s.revision(s.desired), s.sg.Spec.Rollback
-	if v == nil || b == nil || b.Thresholds == nil || v.detail.GuardStart.IsZero() {
-		return t
+	if v != nil && b != nil && b.Thresholds != nil && !v.detail.GuardStart.IsZero() {
+		t = guardThresholds(b.Thresholds, t.MinEvents)
 	}
-	return guardThresholds(b.Thresholds, t.MinEvents)
+	if s.settles() {
+		t.MaxBrowserP95 = 0
+	}
+	return t
 }
 
 func (s *scope) analysisThresholds() rollout.Thresholds {

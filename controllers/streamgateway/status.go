@@ -177,8 +177,13 @@ func (s *scope) features() []v1alpha1.FeatureStatus {
 		disabled = o.DisabledFeatures
 	}
 	var out []v1alpha1.FeatureStatus
+	off := s.flagsOff(s.plan.Revision)
 	for _, f := range s.sg.Spec.Features {
-		if !slices.Contains(disabled, v1alpha1.FeatureName(f.Name)) {
+		switch {
+		case slices.Contains(disabled, v1alpha1.FeatureName(f.Name)):
+		case slices.ContainsFunc(off, func(o flagOff) bool { return o.Name == string(f.Name) }):
+			out = append(out, v1alpha1.FeatureStatus{Name: f.Name, Mode: v1alpha1.FeatureDisabled, Source: v1alpha1.FeatureSourceRollback})
+		default:
 			out = append(out, v1alpha1.FeatureStatus{Name: f.Name, Mode: f.Mode, Percent: f.Percent, Source: v1alpha1.FeatureSourceSpec})
 		}
 	}

@@ -25,12 +25,13 @@ func (s *scope) compare() {
 		}
 	}
 	numbers := fleet.Summarize(wanted, 0, fleet.Wanted{})
-	s.tooQuiet = numbers.Offered < float64(s.thresholds().MinEvents)
-	s.breach = rollout.Judge(&numbers, s.thresholds())
+	t := s.thresholds()
+	s.tooQuiet = numbers.Offered < float64(t.MinEvents)
+	s.breach, s.flagBreach = rollout.Judge(&numbers, t), rollout.Blame(&numbers, s.raisedFlags(), t)
 	s.common = false
 	if s.breach != nil && len(others) > 0 {
 		numbers = fleet.Summarize(others, 0, fleet.Wanted{})
-		s.common = s.breach.SharedBy(&numbers, s.thresholds())
+		s.common = s.breach.SharedBy(&numbers, t)
 	}
 	s.count(wanted)
 }
@@ -47,6 +48,7 @@ func (s *scope) count(wanted []fleet.Sample) {
 	if m.looks = next; counted {
 		m.window.Mark()
 	}
+	m.flagLooks, _ = m.flagLooks.Next(s.now, s.analysisInterval(), s.desired, s.flagBreach, func(*rollout.Breach) bool { return true })
 }
 
 // history is what decisions go by before anybody has been asked.
@@ -75,6 +77,7 @@ func (s *scope) observation() *rollout.Observation {
 	}
 	o.TemplateReady, o.AllAcked, o.Moved = s.templateReady(), acked, s.moved()
 	o.Breach, o.Breaches, o.Common = s.breach, s.memory.looks.Count, s.common
+	o.FlagBreach, o.FlagBreaches, o.Settles = s.flagBreach, s.memory.flagLooks.Count, s.settles()
 	if runs {
 		o.Nack = s.refusedByPod()
 	}

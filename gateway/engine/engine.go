@@ -241,6 +241,9 @@ func (e *Engine) Laggards(n int) []Laggard { return e.fanout.Laggards(n) }
 // Serves tells whether this is the id of an open stream.
 func (e *Engine) Serves(sid string) bool { return e.fanout.Serves(sid) }
 
+// Who is whose stream a session is; false: none of this pod.
+func (e *Engine) Who(sid string) (Identity, bool) { return e.fanout.Who(sid) }
+
 // Tune takes effect on the next batch, heartbeat or check of every stream. No
 // stream is closed by it.
 func (e *Engine) Tune(t Tuning) {

@@ -154,7 +154,20 @@ type Browsers struct {
 	Latency   Histogram `json:"latency"`
 	Reports   uint64    `json:"reports"`   // with a latency or without
 	Buffering uint64    `json:"buffering"` // of these: from behind a proxy that holds streams back
+	// Flags are the same latencies by flags that only a part of the pages has on.
+	Flags []Cohorts `json:"flags,omitempty"`
 }
+
+// Cohorts are the latencies that pages report, apart by whether they have a
+// flag on.
+type Cohorts struct {
+	Flag string    `json:"flag"`
+	On   Histogram `json:"on"`
+	Off  Histogram `json:"off"`
+}
+
+// MaxFlags is how many flags a config holds at most.
+const MaxFlags = 32
 
 // Events counts events on their way in and out.
 type Events struct {

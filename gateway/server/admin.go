@@ -128,7 +128,10 @@ func (s *Server) report() report.Report {
 // operator looks at seconds, in which few of them report.
 func (s *Server) browserReport() report.Browsers {
 	minute := s.browsers.now().since(s.history.oldest().browsers)
-	return report.Browsers{Latency: shortened(minute.latency), Reports: minute.reports, Buffering: minute.buffering}
+	return report.Browsers{
+		Latency: shortened(minute.latency), Reports: minute.reports, Buffering: minute.buffering,
+		Flags: minute.cohorts(s.flags.Load()),
+	}
 }
 
 // latencyOf gives the engine's counts the form that can be merged over pods.

@@ -32,11 +32,17 @@ type browserTotals struct {
 	average   float64          // sum of the reported averages, in seconds
 	reports   uint64
 	buffering uint64
+	// flags are the latencies by flag: first those of pages that have it off,
+	// then on.
+	flags map[string][2]report.Histogram
 }
 
 // since is what came after the older totals.
 func (t browserTotals) since(older browserTotals) browserTotals {
-	return browserTotals{t.latency.Since(older.latency), t.average - older.average, t.reports - older.reports, t.buffering - older.buffering}
+	return browserTotals{
+		latency: t.latency.Since(older.latency), average: t.average - older.average,
+		reports: t.reports - older.reports, buffering: t.buffering - older.buffering, flags: t.flagsSince(older),
+	}
 }
 
 // maxHeard bounds the streams whose last vote is remembered; those above have
@@ -46,7 +52,8 @@ const maxHeard = 128 << 10
 // take counts a report. served tells that its stream is open here; a second
 // vote of a stream within spacing is dropped, and the latency of a page that
 // got nothing since its last one is an old one, which is not counted again.
-func (b *browsers) take(r transport.BrowserReport, served bool, spacing time.Duration) {
+// sides are the page's flags that not all pages have on.
+func (b *browsers) take(r transport.BrowserReport, served bool, spacing time.Duration, sides map[string]bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if served {
@@ -67,6 +74,7 @@ func (b *browsers) take(r transport.BrowserReport, served bool, spacing time.Dur
 	}
 	if served && r.Measured {
 		b.totals.add(r)
+		b.totals.side(r, sides)
 	}
 }
 
@@ -97,14 +105,15 @@ func (b *browsers) now() browserTotals {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	t := b.totals
-	t.latency.Counts = slices.Clone(t.latency.Counts)
+	t.latency.Counts, t.flags = slices.Clone(t.latency.Counts), t.cloned()
 	return t
 }
 
 // takeBeacon counts a report, unless the flag says that nobody is to send any.
 func (s *Server) takeBeacon(r transport.BrowserReport) {
 	if flags := s.flags.Load(); !flags.off(flagBeacon) {
-		s.browsers.take(r, s.engine.Serves(r.SID), beaconSpacing(flags))
+		who, served := s.engine.Who(r.SID)
+		s.browsers.take(r, served, beaconSpacing(flags), flags.sides(who))
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/streamgateway/streamgateway/gateway/config"
+	"github.com/streamgateway/streamgateway/gateway/engine"
 	"github.com/streamgateway/streamgateway/gateway/transport"
 )
 
@@ -22,21 +23,21 @@ func TestAPageHasOneVoteInHalfAnInterval(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var b browsers
 		for range 100 {
-			b.take(late("a", 5*time.Second), true, 30*time.Second)
+			b.take(late("a", 5*time.Second), true, 30*time.Second, nil)
 		}
-		b.take(late("b", 10*time.Millisecond), true, 30*time.Second)
+		b.take(late("b", 10*time.Millisecond), true, 30*time.Second, nil)
 		if got := b.now(); got.reports != 2 || got.latency.Count() != 2 {
 			t.Errorf("%d reports, %d latencies of two pages", got.reports, got.latency.Count())
 		}
 		time.Sleep(31 * time.Second)
 		old := late("a", 5*time.Second)
-		b.take(old, true, 30*time.Second)
+		b.take(old, true, 30*time.Second, nil)
 		if got := b.now(); got.reports != 3 || got.latency.Count() != 2 {
 			t.Errorf("%d reports, %d latencies: a page that got nothing tells an old latency", got.reports, got.latency.Count())
 		}
 		time.Sleep(31 * time.Second)
 		old.Events++
-		b.take(old, true, 30*time.Second)
+		b.take(old, true, 30*time.Second, nil)
 		if got := b.now(); got.latency.Count() != 3 {
 			t.Errorf("%d latencies in the next interval", got.latency.Count())
 		}
@@ -52,7 +53,7 @@ func TestALatencyCountsOnlyWithAStreamOfThisPod(t *testing.T) {
 	for i := range 100 {
 		r := late(fmt.Sprint(i), 5*time.Second)
 		r.Buffering = i%10 == 0
-		b.take(r, false, 30*time.Second)
+		b.take(r, false, 30*time.Second, nil)
 	}
 	got := b.now()
 	if got.latency.Count() != 0 || got.average != 0 {
@@ -85,7 +86,7 @@ func TestReasonsOfHealthNeedTwentyReports(t *testing.T) {
 					r = late(fmt.Sprint(i), 3*time.Second)
 				}
 				r.Buffering = i < c.buffering
-				b.take(r, true, time.Minute)
+				b.take(r, true, time.Minute, nil)
 			}
 			if got := b.now().reasons(); !slices.Equal(got, c.want) {
 				t.Errorf("%q, want %q", got, c.want)
@@ -163,5 +164,46 @@ func TestAnotherIntervalReachesOpenPagesAndTheFlagStopsReports(t *testing.T) {
 	g.beacon(fmt.Sprintf(`{"sid":%q,"eventsReceived":1,"avgLatencyMs":100,"p95LatencyMs":400}`, open.SID))
 	if got := g.report().Browsers.Reports; got != 0 {
 		t.Errorf("%d reports counted that the flag forbids", got)
+	}
+}
+
+func TestVotesAreCountedApartByFlag(t *testing.T) {
+	flags := newFlagSet(nil, 1, []config.Feature{
+		{Name: "half", Mode: config.Percent, Percent: 50, StickyBy: config.Session}, {Name: "all", Mode: config.Enabled},
+	}, time.Minute)
+	var b browsers
+	on, off := 0, 0
+	for i := range 100 {
+		who := engine.Identity{SID: fmt.Sprint(i)}
+		sides := flags.sides(who)
+		p95 := 20 * time.Millisecond
+		if sides["half"] {
+			p95, on = 3*time.Second, on+1
+		} else {
+			off++
+		}
+		if of, _ := flags.of(who); of["half"] != sides["half"] {
+			t.Fatalf("stream %d is on another side than its flags say", i)
+		}
+		b.take(late(who.SID, p95), true, time.Minute, sides)
+	}
+	before := b.now()
+	all := before.cohorts(flags)
+	if len(all) != 1 || all[0].Flag != "half" || all[0].On.Count() != uint64(on) || all[0].Off.Count() != uint64(off) || on == 0 || off == 0 {
+		t.Fatalf("%d on, %d off, told as %+v", on, off, all)
+	}
+	if all[0].On.Quantile(0.05) < 1 || all[0].Off.Quantile(0.95) > 1 {
+		t.Errorf("told as %+v", all)
+	}
+	b.take(late("another", time.Second), true, time.Minute, map[string]bool{"half": true})
+	since := b.now().since(before)
+	if c := since.cohorts(flags); c[0].On.Count() != 1 || c[0].Off.Count() != 0 {
+		t.Errorf("since then %+v", c)
+	}
+	if c := before.cohorts(flags); c[0].On.Count() != uint64(on) {
+		t.Error("what was told changes afterwards")
+	}
+	if c := since.cohorts(newFlagSet(flags, 2, nil, time.Minute)); c != nil {
+		t.Errorf("a flag that nobody has is told of: %+v", c)
 	}
 }

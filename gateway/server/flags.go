@@ -93,7 +93,7 @@ func (s *flagSet) of(who engine.Identity) (map[string]bool, *wire.End) {
 	if len(s.percent) > 0 {
 		flags = maps.Clone(s.all)
 		for _, f := range s.percent {
-			flags[f.Name] = share(f.Name, stickyKey(f, who)) < f.Percent
+			flags[f.Name] = chosen(f, who)
 		}
 	}
 	if !flags[flagUnifiedStream] {
@@ -104,6 +104,18 @@ func (s *flagSet) of(who engine.Identity) (map[string]bool, *wire.End) {
 		return flags, &wire.End{Reason: wire.EndFlagOff, Status: 503, RetryMs: &retryMs}
 	}
 	return flags, nil
+}
+
+// sides are the flags of one stream that not all streams have on.
+func (s *flagSet) sides(who engine.Identity) map[string]bool {
+	if len(s.percent) == 0 {
+		return nil
+	}
+	sides := make(map[string]bool, len(s.percent))
+	for _, f := range s.percent {
+		sides[f.Name] = chosen(f, who)
+	}
+	return sides
 }
 
 // sseOffRetry, and up to twice that, is after how many milliseconds plain
@@ -122,6 +134,11 @@ func stickyKey(f config.Feature, who engine.Identity) string {
 		return who.Client
 	}
 	return who.SID
+}
+
+// chosen tells whether a stream is among those that have a percent feature on.
+func chosen(f config.Feature, who engine.Identity) bool {
+	return share(f.Name, stickyKey(f, who)) < f.Percent
 }
 
 // share places a key on 0..99, differently for every feature. FNV alone leaves

@@ -88,6 +88,15 @@ func (f *Fanout) Patch(sid string, by Owner, p Patch) (patched *Patched, err err
 // Serves tells whether this is the id of an open stream.
 func (f *Fanout) Serves(sid string) bool { return f.session(sid) != nil }
 
+// Who is whose stream a session is; false: none of this pod.
+func (f *Fanout) Who(sid string) (Identity, bool) {
+	s := f.session(sid)
+	if s == nil {
+		return Identity{}, false
+	}
+	return s.id, true
+}
+
 // owned gives the stream of a session to whom it belongs.
 func (f *Fanout) owned(sid string, by Owner) (*Stream, error) {
 	switch s := f.session(sid); {

@@ -19,7 +19,7 @@ type FeatureStatusApplyConfiguration struct {
 	Mode *apiv1alpha1.FeatureMode `json:"mode,omitempty"`
 	// percent that is in force, with mode Percent.
 	Percent *int32 `json:"percent,omitempty"`
-	// source is who decided: Spec, Override or Default.
+	// source is who decided: Spec, Override, Rollback or Default.
 	Source *apiv1alpha1.FeatureSource `json:"source,omitempty"`
 }
 
