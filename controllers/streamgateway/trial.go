@@ -226,7 +226,7 @@ const nodeTimeout = time.Minute
 
 // overdue tells whether the wanted revision has made no progress for too long:
 // its pods are not ready, or ready and do not run what they shall. A pod on a
-// lost node is waited for.
+// lost node is waited for, and so are those that one bad node makes silent.
 func (s *scope) overdue(ready bool) bool {
 	v := s.revision(s.desired)
 	waited := s.now.Sub(v.tried())
@@ -236,7 +236,7 @@ func (s *scope) overdue(ready bool) bool {
 	case !ready:
 		return s.deadlineExceeded() || s.other() != "" && waited >= s.progressDeadline() && !slices.ContainsFunc(s.candidates(), lost)
 	}
-	return waited >= max(s.progressDeadline(), nodeTimeout) && s.unacked() > 0
+	return waited >= max(s.progressDeadline(), nodeTimeout) && s.unacked() > 0 && !s.stalledByNode()
 }
 
 func lost(p corev1.Pod) bool { return onLostNode(&p) }
