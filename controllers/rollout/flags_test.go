@@ -67,7 +67,7 @@ func TestOneFlagGoesAndTheRestStays(t *testing.T) {
 		state           rollout.State
 		failed, healthy bool
 	}{
-		"a flag that is found twice":                       {func(o *rollout.Observation) {}, "a", rollout.Guarding, false, false},
+		"a flag that is found twice":                       {func(*rollout.Observation) {}, "a", rollout.Guarding, false, false},
 		"once is an accident":                              {func(o *rollout.Observation) { o.FlagBreaches = 1 }, "", rollout.Guarding, false, false},
 		"the flag goes though all pages together are late": {func(o *rollout.Observation) { o.Breach, o.Breaches = all, 2 }, "a", rollout.Guarding, false, false},
 		"and is waited for":                                {func(o *rollout.Observation) { o.Breach, o.Breaches, o.FlagBreaches = all, 2, 1 }, "", rollout.Guarding, false, false},

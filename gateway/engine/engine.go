@@ -238,9 +238,6 @@ func (e *Engine) Leave(sid string, by Owner) error { return e.fanout.Leave(sid, 
 // Laggards lists the n streams that are nearest to a limit of queue, worst first.
 func (e *Engine) Laggards(n int) []Laggard { return e.fanout.Laggards(n) }
 
-// Serves tells whether this is the id of an open stream.
-func (e *Engine) Serves(sid string) bool { return e.fanout.Serves(sid) }
-
 // Who is whose stream a session is; false: none of this pod.
 func (e *Engine) Who(sid string) (Identity, bool) { return e.fanout.Who(sid) }
 

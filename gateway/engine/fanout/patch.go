@@ -85,9 +85,6 @@ func (f *Fanout) Patch(sid string, by Owner, p Patch) (patched *Patched, err err
 	return patched, err
 }
 
-// Serves tells whether this is the id of an open stream.
-func (f *Fanout) Serves(sid string) bool { return f.session(sid) != nil }
-
 // Who is whose stream a session is; false: none of this pod.
 func (f *Fanout) Who(sid string) (Identity, bool) {
 	s := f.session(sid)
