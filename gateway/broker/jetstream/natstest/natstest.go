@@ -23,14 +23,14 @@ const Patience = time.Minute
 // Servers is a cluster, or one server, each with files in a folder of its own,
 // on ports that stay the same.
 type Servers struct {
-	t       *testing.T
+	t       testing.TB
 	Options []*server.Options // of each, for its next start
 	mu      sync.Mutex
 	running []*server.Server
 }
 
 // Start starts one server, or three as a cluster.
-func Start(t *testing.T, n int) *Servers {
+func Start(t testing.TB, n int) *Servers {
 	t.Helper()
 	s := &Servers{t: t, running: make([]*server.Server, n)}
 	var routes []string
@@ -61,7 +61,7 @@ func Start(t *testing.T, n int) *Servers {
 }
 
 // FreePort is a port of loopback that nobody listens on.
-func FreePort(t *testing.T) int {
+func FreePort(t testing.TB) int {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0") // closed at once
 	if err != nil {
@@ -150,7 +150,7 @@ func (s *Servers) URL() string {
 }
 
 // Eventually waits until ok says so, and fails the test when it never does.
-func Eventually(t *testing.T, what string, ok func() bool) {
+func Eventually(t testing.TB, what string, ok func() bool) {
 	t.Helper()
 	for deadline := time.Now().Add(Patience); !ok(); time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(deadline) {
