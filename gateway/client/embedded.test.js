@@ -6,5 +6,5 @@ for (const file of embedded) {
   test(`what is committed of ${file.from} is made from these sources`, async () => {
     const same = (await readFile(file.path, "utf8")) === (await bundle(file));
     expect(same, `${file.path} is another one: npm run build, in gateway/client, writes it`).toBe(true);
-  });
+  }, 60_000);
 }

@@ -3,14 +3,16 @@
 //
 //   npm run size:peers
 import { readFile, writeFile, rm } from "node:fs/promises";
-import { measure } from "./size.js";
+import { measure, sizes } from "./size.js";
 
 const here = new URL(".", import.meta.url).pathname;
 const { dependencies } = JSON.parse(await readFile(`${here}peers/package.json`, "utf8"));
 
+const own = await sizes();
 const rows = [
-  ["@streamgateway/client", await measure("core/src/index.ts", [])],
-  ["@streamgateway/react, on top", await measure("react/src/index.ts", ["react", "@streamgateway/client"])],
+  ["@streamgateway/client", own.core],
+  ["what it loads when it is connected", own["core, loaded later"]],
+  ["@streamgateway/react, on top", own.react],
 ];
 for (const [name, version] of Object.entries(dependencies)) {
   const entry = `${here}peers/entry.js`;

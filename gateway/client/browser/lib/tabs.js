@@ -3,7 +3,7 @@
 import { once } from "node:events";
 import { readFile, readdir, readlink } from "node:fs/promises";
 import http from "node:http";
-import { build } from "esbuild";
+import { core } from "../../options.js";
 import { publish, startGateway } from "../../../../hack/clients/lib/process.js";
 import { launch } from "../../../../hack/clients/lib/readers.js";
 
@@ -11,16 +11,6 @@ export { launch, publish };
 
 const WAIT_MS = 30_000;
 export const sleep = (milliseconds) => new Promise((done) => setTimeout(done, milliseconds));
-
-/** The client as one script that leaves `sg` on the page. */
-async function bundle() {
-  const entry = `export { createClient } from "./core/src/index"; export { readTokens } from "./core/src/tokens";`;
-  const result = await build({
-    stdin: { contents: entry, resolveDir: new URL("../..", import.meta.url).pathname, loader: "ts" },
-    bundle: true, minify: true, write: false, format: "iife", globalName: "sg", target: "es2022",
-  });
-  return result.outputFiles[0].text;
-}
 
 /** What a page keeps of its events; it runs in the page. */
 function reader(url, options) {
@@ -35,11 +25,13 @@ function reader(url, options) {
 
 /** Serves the page on an origin of its own, with whatever headers a test wants. */
 export async function servePage(t) {
-  const script = await bundle();
+  const modules = await core(); // as it is published: an entry, and a chunk that it loads
   const server = http.createServer((request, response) => {
-    if (request.url === "/client.js") return response.writeHead(200, { "Content-Type": "text/javascript" }).end(script);
+    const name = /^\/(\w+)\.js$/.exec(request.url)?.[1];
+    if (modules[name]) return response.writeHead(200, { "Content-Type": "text/javascript" }).end(modules[name]);
     response.writeHead(200, { "Content-Type": "text/html" }).end(
-      `<!doctype html><meta charset=utf-8><title>Tab</title><link rel=icon href=data:,><script src=/client.js></script><script>${reader}</script>`);
+      `<!doctype html><meta charset=utf-8><title>Tab</title><link rel=icon href=data:,>
+      <script type=module>import * as sg from "/index.js"; globalThis.sg = sg</script><script>${reader}</script>`);
   });
   server.listen(0, "127.0.0.1");
   await once(server, "listening");

@@ -1,16 +1,13 @@
-// The client of one tab: wires subscriptions, feed, connection and the other
-// tabs, and answers what the application asks.
-import { Connection, type Batch, type GapNotice, type ResetNotice } from "./connect";
-import { before } from "./cursor";
+// The client of one tab: answers what the application asks, and is what its
+// rooms know each other by: feed, hub, connection, and the share of all tabs.
+import type { Beacon } from "./late/beacon";
+import { Connection } from "./connect";
 import { browser, type Env } from "./env";
-import { Events } from "./events";
-import { Feed, page, type Item, type Past } from "./feed";
+import { MAX_EARLY } from "./late/events";
+import { Feed, type Item } from "./feed";
 import { Gateway } from "./http";
-import { Hub } from "./hub";
-import { Meter } from "./metrics";
-import { publish } from "./publish";
-import { Ring } from "./ring";
-import { Share, type Beat, type Host } from "./share";
+import { add, type Entry } from "./hub";
+import { Share, type Beat } from "./share";
 import { Memory } from "./storage";
 import type {
   ClientOptions, ConnectionState, Cursor, IterateOptions, PublishAck, PublishOptions, RealtimeClient, RealtimeEvent,
@@ -19,6 +16,9 @@ import type {
 
 const SETTLE_MS = 5; // subscriptions of one moment become one request
 const LINGER_MS = 2000; // without subscriptions, before the connection ends
+const KEPT = 1000; // live events whose latency is known
+
+type Flags = Readonly<Record<string, boolean>>;
 
 /** Makes a client. It connects with the first subscription. */
 export function createClient<S extends Schema = Record<string, any>>(options: ClientOptions = {}, env: Env = browser()): RealtimeClient<S> {
@@ -27,381 +27,254 @@ export function createClient<S extends Schema = Record<string, any>>(options: Cl
   return client as unknown as RealtimeClient<S>;
 }
 
-class Client implements RealtimeClient, Host {
-  state: ConnectionState = "idle";
-  flags: Readonly<Record<string, boolean>> = {};
+const isUp = (state: ConnectionState) => ["connected", "polling", "follower"].includes(state);
 
-  readonly #gateway: Gateway;
-  readonly #hub: Hub;
-  readonly #meter = new Meter();
-  readonly #feed: Feed;
-  readonly #memory: Memory;
+export class Client extends Gateway implements RealtimeClient {
+  state: ConnectionState = "idle";
+  flags: Flags = {};
+
+  /** Subscriptions. */
+  readonly _entries = new Set<Entry>();
+  readonly _feed = new Feed(this);
+  /** Numbers of RealtimeMetrics that others count or find out, and those of before there is something to tell. */
+  readonly _count: { -readonly [name in Exclude<keyof RealtimeMetrics, "connectionState" | "connectionUptimeSeconds" | "cursor">]: RealtimeMetrics[name] } = {
+    eventsReceived: 0, duplicatesDetected: 0, totalDisconnects: 0, reconnectAttempts: 0, resets: 0, gaps: 0, malformed: 0,
+    clockOffsetMs: 0, buffering: false, avgLatencyMs: 0, p95LatencyMs: 0, eventRate: 0, transport: "none", role: "single", term: 0, tabs: 1,
+  };
+  /** Live events so far, and of the last of them when they came and how late by this clock, in rings. */
+  _measured = 0;
+  readonly _arrivals = new Float64Array(KEPT);
+  readonly _latencies = new Float64Array(KEPT);
+  /** Its own connection, where it has one. */
+  _connection: Connection | undefined;
+  /** The connection runs beside a leader, which is left alone until it has caught up. */
+  _beside = false;
+  _share: Share | undefined;
+  /** How often reports are wanted, where the gateway said. */
+  _beaconMs: number | undefined;
+  _beacon: Beacon | undefined;
+  /** The round trip that the server's time came with, and when. */
+  _tripMs = Infinity;
+  _tripAt = 0;
+  /** What the first event does not need is at work. */
+  _attached = false;
+  _started = false;
+  readonly _memory: Memory;
+  /** Two clients share a connection, or the memory of a tab, when they ask the same gateway for the same subject. */
+  readonly _name: string;
   readonly #stateListeners = new Set<(state: ConnectionState) => void>();
-  readonly #flagListeners = new Set<(flags: Readonly<Record<string, boolean>>) => void>();
-  readonly #iterators = new Set<Events<any>>();
-  readonly #sampled: boolean;
-  #connection: Connection | undefined;
-  #share: Share | undefined;
-  #ring = new Ring(null);
-  #started = false;
+  readonly #flagListeners = new Set<(flags: Flags) => void>();
   #reason = "";
-  #buffering = false;
   #upSince = 0;
-  #preparing = false;
-  #beaconMs = 60_000;
-  #reported = 0; // live events of before the last report
   #cancelSettle = () => {};
-  #cancelBeacon = () => {};
   #ends: (() => void)[] = [];
 
-  constructor(readonly options: ClientOptions, readonly env: Env) {
-    this.#gateway = new Gateway(env, options);
-    this.#hub = new Hub(options, () => this.#changed());
-    this.#memory = new Memory(env, this.#name());
-    this.#feed = new Feed(this.#gateway, this.#hub, this.#meter, null);
-    this.#feed.moved = () => this.#memory.note(this.#feed.position, this.names());
-    this.#feed.past = (cursor, names) => this.#past(cursor, names);
-    this.#sampled = env.random() < (options.beacon ?? 0);
+  constructor(options: ClientOptions, env: Env) {
+    super(options, env);
+    let hash = 0;
+    for (const char of options.subject ?? "") hash = (hash * 31 + char.charCodeAt(0)) | 0;
+    this._name = `sg:${this._base}:${hash}`;
+    this._memory = new Memory(this);
   }
 
   subscribe(channels: string | readonly string[], listener: (event: RealtimeEvent<any>) => void, options: SubscribeOptions = {}): Subscription {
     const names = [channels].flat() as string[];
-    return { ...this.#hub.add(names, listener, options), ready: () => this.#past(this.#feed.position, names).then(() => {}) };
+    return { ...add(this, names, listener, options), ready: () => this._late().then((late) => late._ready(this, names)) };
   }
 
   events(channels: string | readonly string[], options: IterateOptions = {}): AsyncIterableIterator<RealtimeEvent<any>> {
-    const events = new Events<any>((listener) => this.subscribe(channels, listener, options), options);
-    this.#iterators.add(events);
-    return events;
+    const early: RealtimeEvent[] = [];
+    const to = { _take: (event: RealtimeEvent) => void (early.length > MAX_EARLY || early.push(event)) };
+    const subscription = this.subscribe(channels, (event) => to._take(event), options);
+    const made = this._late().then((late) => new late._Events(early, to, subscription, options, this._closing.signal));
+    const call = (how: "next" | "return") => () => made.then((events) => events[how]());
+    return { next: call("next"), return: call("return"), [Symbol.asyncIterator]() { return this; } };
   }
 
   publish(channel: string, data: unknown, options?: PublishOptions): Promise<PublishAck> {
-    return publish(this.#gateway, channel, data, options);
+    return this._late().then((late) => late._publish(this, channel, data, options));
   }
 
-  async history(channel: string, cursor?: Cursor, signal?: AbortSignal) {
-    const events: RealtimeEvent[] = [];
-    for (let complete = true; ; ) {
-      const answer = await page(this.#gateway, channel, cursor, signal);
-      events.push(...answer.events);
-      complete &&= answer.complete;
-      cursor = answer.cursor;
-      if (!answer.more) return { events, cursor, complete };
-    }
+  history(channel: string, cursor?: Cursor, signal?: AbortSignal) {
+    return this._late().then((late) => late._history(this, channel, cursor, signal));
   }
 
   onState(listener: (state: ConnectionState) => void): () => void {
-    this.#stateListeners.add(listener);
-    return () => void this.#stateListeners.delete(listener);
+    return listen(this.#stateListeners, listener);
   }
 
-  onFlags(listener: (flags: Readonly<Record<string, boolean>>) => void): () => void {
-    this.#flagListeners.add(listener);
-    return () => void this.#flagListeners.delete(listener);
+  onFlags(listener: (flags: Flags) => void): () => void {
+    return listen(this.#flagListeners, listener);
   }
 
   metrics(): RealtimeMetrics {
-    const now = this.env.now();
-    const { avg, p95 } = this.#meter.latency();
-    const connection = this.#connection;
-    const share = this.#share;
+    const now = this._env.now();
     return {
+      ...this._count,
       connectionState: this.state,
-      avgLatencyMs: avg,
-      p95LatencyMs: p95,
-      eventsReceived: this.#meter.events,
-      duplicatesDetected: this.#meter.duplicates,
-      totalDisconnects: connection?.disconnects ?? 0,
-      reconnectAttempts: Math.max(0, (connection?.attempts ?? 0) - 1),
-      connectionUptimeSeconds: this.#upSince ? Math.floor((now - this.#upSince) / 1000) : 0,
-      eventRate: this.#meter.rate(now),
-      transport: this.state === "polling" ? "poll" : this.state === "connected" || this.state === "follower" ? "sse" : "none",
-      role: share ? (share.leading ? "leader" : "follower") : "single",
-      term: share?.term ?? 0,
-      cursor: this.#feed.position,
-      resets: this.#meter.resets,
-      gaps: this.#meter.gaps,
-      clockOffsetMs: this.#meter.offsetMs,
-      buffering: this.#buffering,
-      tabs: share?.tabs ?? 1,
-      malformed: this.#meter.malformed,
+      connectionUptimeSeconds: this.#upSince && Math.floor((now - this.#upSince) / 1000),
+      cursor: this._feed._position,
+      ...this._parts?._numbers(this, now),
     };
   }
 
+  /** Tries again now; from a tab that follows, the one that leads does. */
   reconnect(): void {
-    if (this.#connection) this.#connection.retry();
-    else this.#share?.retry();
+    this._soon((late) => late._retry(this));
   }
 
   close(): void {
-    this.#memory.save();
+    this._memory._save();
     this.#cancelSettle();
-    this.#cancelBeacon();
+    this._beacon?._close();
     for (const end of this.#ends) end();
-    for (const events of this.#iterators) void events.return();
-    this.#hub.clear();
-    this.#feed.close();
-    this.#share?.close();
-    this.#connection?.close();
-    this.#enter("closed", "");
+    this._closing.abort();
+    this._entries.clear();
+    this._feed._close();
+    this._share?._close();
+    this._connection?._close();
+    this._enter("closed");
   }
 
-  // What the connection says, as its sink.
+  // What the rooms tell.
 
-  #sink(connection: () => Connection) {
-    const mine = () => connection() === this.#connection;
-    const push = (item: Item) => {
-      this.#feed.push(item);
-      this.#share?.tell(item);
-    };
-    return {
-      batch: (batch: Batch) => {
-        if (!mine()) return;
-        this.#ring.add(batch, this.env.now());
-        push({ batch });
-      },
-      reset: (reset: ResetNotice) => {
-        if (reset.all) this.#ring.clear(reset.resumeAt);
-        push({ reset });
-      },
-      gap: (gap: GapNotice) => push({ gap }),
-      denied: (names: readonly string[]) => {
-        this.denied(names);
-        this.#share?.tellDenied(names);
-      },
-      flags: (flags: Record<string, boolean>, beaconMs = this.#beaconMs) => {
-        if (beaconMs !== this.#beaconMs) {
-          this.#beaconMs = beaconMs;
-          if (this.#sampled) this.#beaconLater(); // not as late as was right before
-        }
-        this.#setFlags(flags);
-      },
-      clock: (serverMs: number, roundTripMs: number) => {
-        if (this.#meter.clock(serverMs, roundTripMs, this.env.now())) void this.#askTime();
-      },
-      beat: () => this.#share?.beat(),
-      malformed: () => this.#meter.malformed++,
-      state: (_: ConnectionState, reason: string) => {
-        this.#reason = reason;
-        if (mine()) this.#refresh();
-      },
-    };
-  }
-
-  /** The clock of the fastest of three answers. */
-  async #askTime(): Promise<void> {
-    for (let i = 0; i < 3; i++) {
-      const asked = this.env.now();
-      const answer = await this.#gateway.json<{ t: number }>("GET", "time").catch(() => null);
-      const now = this.env.now();
-      if (answer) this.#meter.clock(answer.t, now - asked, now);
-    }
-  }
-
-  // What the other tabs ask, as host of the share.
-
-  lead(): void {
-    this.#preparing = false;
-    this.#connect();
-    this.#refresh();
-  }
-
-  follow(): void {
-    this.#preparing = false;
-    this.#connection?.close();
-    this.#connection = undefined;
-    this.#refresh();
-  }
-
-  prepare(ready: () => void): void {
-    this.#preparing = true;
-    this.#connect();
-    void this.#connection!.covered(this.#connection!.wanted).then(ready);
-  }
-
-  item(item: Item): void {
-    this.#feed.push(item);
-  }
-
-  denied(names: readonly string[]): void {
-    this.#hub.denied(names);
-  }
-
-  beat(beat: Beat): void {
-    if (this.#connection && !this.#preparing) this.follow(); // from before tabs shared
-    this.#feed.position ??= beat.cursor;
-    this.#meter.offsetMs = beat.offsetMs;
-    this.#buffering = beat.buffering;
-    this.#setFlags(beat.flags);
-    const { state } = beat;
-    this.#enter(state === "connected" || state === "polling" || state === "idle" ? "follower" : state, beat.reason);
-  }
-
-  report(): Omit<Beat, "tabs" | "visible"> {
-    const connection = this.#connection;
-    return {
-      cursor: connection?.position ?? null, state: connection?.state ?? "connecting", reason: this.#reason, flags: this.flags,
-      offsetMs: this.#meter.offsetMs, buffering: this.#buffering,
-    };
-  }
-
-  newLeader(): void {
-    const { position } = this.#feed;
-    if (position) this.#feed.catchUp(position, this.names(), true);
-  }
-
-  union(): void {
-    this.#connection?.want(this.#share?.union() ?? this.names());
-  }
-
-  names(): readonly string[] {
-    return this.#hub.channels();
-  }
-
-  retry(): void {
-    this.#connection?.retry();
-  }
-
-  async remember(cursor: Cursor | null, names: readonly string[]): Promise<Past | null> {
-    const connection = this.#connection;
-    if (!connection) return null;
-    await connection.covered(names);
-    for (const name of names) {
-      const from = connection.from.get(name);
-      if (!cursor || !from || before(cursor, from)) return null;
-    }
-    return cursor ? this.#ring.after(cursor) : null;
-  }
-
-  // Inner workings.
-
-  #changed(): void {
+  /** What all subscriptions want has changed. */
+  _changed(): void {
     if (this.state === "closed") return;
     this.#cancelSettle();
-    const names = this.names();
-    this.#cancelSettle = this.env.after(names.length || !this.#started ? SETTLE_MS : LINGER_MS, () => this.#settle());
+    this.#cancelSettle = this._env.after(this._names().length || !this._started ? SETTLE_MS : LINGER_MS, () => this.#settle());
   }
 
-  #settle(): void {
-    const names = this.names();
-    if (!this.#started) {
-      if (names.length) this.#start();
-      return;
+  /** Calls what the application gave; what it throws hurts nobody else. */
+  _guard(call: () => void): void {
+    try {
+      call();
+    } catch (error) {
+      (this._options.onError ?? throwLater)(error);
     }
-    this.#share?.announce();
-    this.union();
-    const { cursor, names: old } = this.#memory.take(names);
-    if (cursor && old.length) this.#feed.catchUp(cursor, old, false);
   }
 
-  #start(): void {
-    this.#started = true;
-    if (this.options.resume !== false) {
-      this.#feed.position = this.#memory.load().cursor;
-      this.#memory.take(this.names());
-    }
-    const on = (event: string, run: () => void) => this.#ends.push(this.env.on(event, run));
-    on("online", () => this.#connection?.wake(true));
-    on("offline", () => this.#connection?.wake(true));
-    on("visibilitychange", () => {
-      this.#share?.visibility();
-      if (this.env.visible()) this.#connection?.wake(false);
-      else this.#sendBeacon();
-    });
-    on("freeze", () => this.#share?.yield());
-    on("pagehide", () => this.#leave());
-    on("pageshow", () => {
-      this.#share?.announce();
-      this.#connection?.wake(false);
-    });
-    if (this.#sampled) this.#beaconLater();
-    this.#join();
+  _deny(names: readonly string[]): void {
+    this._soon((late) => late._tellDenied(this, names));
   }
 
-  /** Shares a connection where tabs can, and has one of its own elsewhere. */
-  #join(): void {
-    if (this.env.locks && this.options.share !== false) {
-      if (!this.#connection) this.#enter("connecting", "");
-      this.#share = new Share(this.env, this.#name(), this);
-    } else this.#connect();
+  /** What the connection got. */
+  _item(connection: Connection, item: Item): void {
+    if (connection !== this._connection) return;
+    this._feed._push(item);
+    this._share?._late?._note(connection, item);
+    this._share?._tell("item", { item });
   }
 
-  /** Two clients share a connection, or the memory of a tab, when they ask the same gateway for the same subject. */
-  #name(): string {
-    let hash = 0;
-    for (const char of this.options.subject ?? "") hash = (hash * 31 + char.charCodeAt(0)) | 0;
-    return `sg:${this.#gateway.base}:${hash}`;
-  }
-
-  #connect(): void {
-    if (!this.#connection) {
-      const { position } = this.#feed;
-      this.#ring = new Ring(position);
-      const connection: Connection = new Connection(this.#gateway, this.#sink(() => connection), position);
-      this.#connection = connection;
-    }
-    this.union();
-  }
-
-  /** What another tab remembers after the cursor, once these names are read. */
-  async #past(cursor: Cursor | null, names: readonly string[]): Promise<Past | null> {
-    while (!this.#started) await new Promise<void>((done) => this.env.after(SETTLE_MS, done));
-    if (this.#share) return this.#share.past(cursor, names);
-    await this.#connection?.covered(names);
-    return null;
-  }
-
-  #setFlags(flags: Record<string, boolean>): void {
+  _flag(flags: Flags, beaconMs = this._beaconMs): void {
+    this._beaconMs = beaconMs;
+    this._soon((late) => late._flagged(this));
     if (JSON.stringify(flags) === JSON.stringify(this.flags)) return;
     this.flags = Object.freeze({ ...flags });
-    for (const listener of this.#flagListeners) this.#hub.guard(() => listener(this.flags));
-    this.#share?.beat();
-    const shared = flags["sharedConnection"] !== false;
-    if (!shared && this.#share) {
-      this.#share.close();
-      this.#share = undefined;
-      this.#connect();
-    } else if (shared && !this.#share && this.#started) this.#join();
+    for (const listener of this.#flagListeners) this._guard(() => listener(this.flags));
+    this._share?._beat();
   }
 
   /** Takes the state from the connection, if this tab has the one that counts. */
-  #refresh(): void {
-    const connection = this.#connection;
-    if (!connection || (this.#share && !this.#share.leading)) return;
-    this.#buffering = connection.buffering;
-    this.#enter(connection.state, this.#reason);
-    this.#share?.beat();
+  _refresh(connection = this._connection, reason = this.#reason): void {
+    this.#reason = reason;
+    if (!connection || connection !== this._connection || (this._share && !this._share._leading)) return;
+    this._enter(connection._state, reason);
+    this._share?._beat();
   }
 
-  #enter(state: ConnectionState, reason: string): void {
-    if (state === this.state || this.state === "closed") return;
-    const up = (s: ConnectionState) => s === "connected" || s === "polling" || s === "follower";
-    if (!up(state)) this.#upSince = 0;
-    else if (!up(this.state)) this.#upSince = this.env.now();
+  /** Runs a connection. */
+  _connect(beside = false): Connection {
+    this._beside = beside;
+    this._connection ??= new Connection(this, this._feed._position);
+    this._union();
+    this._refresh();
+    return this._connection;
+  }
+
+  /** Another tab leads, or shall: ends the connection. */
+  _follow(): void {
+    this._beside = false;
+    this._connection?._close();
+    this._connection = undefined;
+  }
+
+  /** What the leader says of its connection. */
+  _heard({ cursor, offsetMs, buffering, flags, state, reason }: Beat): void {
+    if (this._connection && !this._beside) this._follow(); // from before tabs shared
+    this._feed._position ??= cursor;
+    Object.assign(this._count, { clockOffsetMs: offsetMs, buffering });
+    this._flag(flags);
+    this._enter(isUp(state) || state === "idle" ? "follower" : state, reason);
+  }
+
+  _report(): Omit<Beat, "tabs" | "visible"> {
+    const { _connection: connection, _count: { clockOffsetMs: offsetMs, buffering }, flags } = this;
+    return { cursor: connection?._position ?? null, state: connection?._state ?? "connecting", reason: this.#reason, flags, offsetMs, buffering };
+  }
+
+  /** Asks for what all tabs want. */
+  _union(): void {
+    this._connection?._want(this._share?._union() ?? this._names());
+  }
+
+  /** All channels and patterns that somebody wants. */
+  _names(): string[] {
+    return [...new Set([...this._entries].flatMap((entry) => entry._channels))];
+  }
+
+  _on(event: string, run: () => void): void {
+    this.#ends.push(this._env.on(event, run));
+  }
+
+  /** Shares a connection where tabs can, and has one of its own elsewhere. */
+  _join(): void {
+    if (this._env.locks && this._options.share !== false) {
+      if (!this._connection) this._enter("connecting");
+      this._share = new Share(this);
+    } else this._connect();
+  }
+
+  #settle(): void {
+    const names = this._names();
+    if (this._started) {
+      this._share?._announce();
+      this._union();
+      this._soon((late) => late._resume(this, names));
+    } else if (names.length) this.#start(names);
+  }
+
+  #start(names: string[]): void {
+    this._started = true;
+    if (this._options.resume !== false) {
+      this._memory._load();
+      for (const name of names) this._memory._unclaimed.delete(name);
+      this._feed._position = this._memory._loaded;
+    }
+    for (const event of ["online", "offline"]) this._on(event, () => this._connection?._wake(true));
+    this._on("visibilitychange", () => this._env.visible() && this._connection?._wake());
+    this._on("pagehide", () => this._memory._save());
+    this._join();
+  }
+
+  _enter(state: ConnectionState, reason = ""): void {
+    const was = this.state;
+    if (state === was || was === "closed") return;
+    if (!isUp(state)) this.#upSince = 0;
+    else if (!isUp(was)) {
+      this.#upSince = this._env.now();
+      this._soon((late) => late._attach(this));
+    }
     this.state = state;
-    for (const listener of this.#stateListeners) this.#hub.guard(() => listener(state));
-    if (state === "stopped") this.#hub.guard(() => this.options.onFallback?.(reason));
+    for (const listener of this.#stateListeners) this._guard(() => listener(state));
+    if (state === "stopped") this._guard(() => this._options.onFallback?.(reason));
   }
+}
 
-  #leave(): void {
-    this.#memory.save();
-    this.#sendBeacon();
-    this.#share?.leave();
-  }
+/** As an uncaught error. */
+const throwLater = (error: unknown) => queueMicrotask(() => { throw error; });
 
-  #beaconLater(): void {
-    this.#cancelBeacon();
-    this.#cancelBeacon = this.env.after(this.#beaconMs * (0.8 + this.env.random() * 0.4), () => {
-      this.#sendBeacon();
-      this.#beaconLater();
-    });
-  }
-
-  /** Sends the metrics of the tab that has the connection; without latencies when nothing new was measured. */
-  #sendBeacon(): void {
-    if (!this.#sampled || this.flags["beacon"] === false || !this.#connection) return;
-    const quiet = this.#meter.measured === this.#reported && { avgLatencyMs: null, p95LatencyMs: null };
-    this.#reported = this.#meter.measured;
-    this.env.beacon(`${this.#gateway.base}/beacon`, JSON.stringify({ ...this.metrics(), ...quiet, sid: this.#connection.current?.sid }));
-  }
+function listen<T>(listeners: Set<T>, listener: T): () => void {
+  listeners.add(listener);
+  return () => void listeners.delete(listener);
 }

@@ -1,5 +1,6 @@
 // What the client needs from where it runs. Tests pass their own clock, network
 // and chance; pages get what the browser has.
+import type { Late } from "./late/index";
 
 /** A broadcast channel, as far as the client uses one. */
 export interface Wire {
@@ -23,10 +24,13 @@ export interface Env {
   /** Text kept for this tab; both throw where the browser blocks it. */
   load(key: string): string | null;
   save(key: string, value: string): void;
-  beacon(url: string, body: string): void;
+  /** Sends a report that nobody waits for; by the browser's `sendBeacon` when absent. */
+  beacon?(url: string, body: string): void;
   /** Null where tabs cannot share a connection. */
   readonly locks: LockManager | null;
   wire(name: string): Wire;
+  /** What the first event does not need (late/); a chunk of this package when absent. */
+  late?(): Promise<Late>;
 }
 
 /** The environment of a page or a worker. On a server nothing of it is touched before a subscription. */
@@ -39,17 +43,15 @@ export function browser(): Env {
       const timer = setTimeout(run, milliseconds);
       return () => clearTimeout(timer);
     },
-    random: () => Math.random(),
+    random: Math.random,
     online: () => g.navigator?.onLine !== false,
     visible: () => g.document?.visibilityState !== "hidden",
-    on(event, run) {
-      const target = /^(vis|fre)/.test(event) ? g.document : g;
-      target?.addEventListener?.(event, run);
-      return () => target?.removeEventListener?.(event, run);
+    on(event, run) { // on the way down, since not all that the document is told of comes up again
+      g.addEventListener?.(event, run, true);
+      return () => g.removeEventListener?.(event, run, true);
     },
     load: (key) => g.sessionStorage.getItem(key),
     save: (key, value) => g.sessionStorage.setItem(key, value),
-    beacon: (url, body) => void g.navigator?.sendBeacon?.(url, body),
     locks: (g.BroadcastChannel && g.navigator?.locks) || null,
     wire(name) {
       const channel = new BroadcastChannel(name);

@@ -1,48 +1,44 @@
 // Where a tab was, kept over its reload. A browser that blocks storage, or has no
 // room, takes away nothing but that.
+import type { Client } from "./client";
 import { isCursor } from "./cursor";
-import type { Env } from "./env";
 import type { Cursor } from "./types";
 
 const EVERY_MS = 1000;
 
 export class Memory {
-  #cursor: Cursor | null = null;
-  #names: readonly string[] = [];
-  #savedAt = -Infinity;
-  #loaded: Cursor | null = null;
-  #unclaimed = new Set<string>(); // names of before the reload that nobody has subscribed to since
-
-  constructor(readonly env: Env, readonly key: string) {}
-
   /** The position before the reload. */
-  load(): { cursor: Cursor | null } {
+  _loaded: Cursor | null = null;
+  readonly #client: Client;
+  #now: { cursor: Cursor | null; names: readonly string[] } | undefined;
+  #savedAt = 0;
+  /** Names of before the reload that nobody has subscribed to since. */
+  _unclaimed = new Set<string>();
+
+  constructor(client: Client) {
+    this.#client = client;
+  }
+
+  _load(): void {
     try {
-      const { cursor, names } = JSON.parse(this.env.load(this.key) ?? "{}");
-      if (isCursor(cursor) && Array.isArray(names)) {
-        this.#loaded = cursor;
-        this.#unclaimed = new Set(names);
-      }
-    } catch {} // blocked, or not ours
-    return { cursor: this.#loaded };
+      const { cursor, names } = JSON.parse(this.#client._env.load(this.#client._name)!);
+      if (!isCursor(cursor) || !Array.isArray(names)) return;
+      this._loaded = cursor;
+      this._unclaimed = new Set(names);
+    } catch {} // blocked, nothing, or not ours
   }
 
-  /** Which of these names were read before the reload and are now for the first time. */
-  take(names: readonly string[]): { cursor: Cursor | null; names: string[] } {
-    return { cursor: this.#loaded, names: names.filter((name) => this.#unclaimed.delete(name)) };
+  _note(cursor: Cursor | null, names: readonly string[]): void {
+    this.#now = { cursor, names };
+    if (this.#client._env.now() - this.#savedAt >= EVERY_MS) this._save();
   }
 
-  note(cursor: Cursor | null, names: readonly string[]): void {
-    this.#cursor = cursor;
-    this.#names = names;
-    if (this.env.now() - this.#savedAt >= EVERY_MS) this.save();
-  }
-
-  save(): void {
-    if (!this.#cursor) return;
-    this.#savedAt = this.env.now();
+  _save(): void {
+    if (!this.#now?.cursor) return;
+    const { _env: env, _name: key } = this.#client;
+    this.#savedAt = env.now();
     try {
-      this.env.save(this.key, JSON.stringify({ cursor: this.#cursor, names: this.#names }));
+      env.save(key, JSON.stringify(this.#now));
     } catch {} // blocked, or full
   }
 }

@@ -3,6 +3,7 @@
 // gateway of gateway.ts that can be cut. Nothing here waits for real time.
 import { createClient } from "../src/client";
 import type { Env } from "../src/env";
+import late, { type Late } from "../src/late/index";
 import type { ClientOptions, RealtimeClient } from "../src/types";
 import { FakeGateway } from "./gateway";
 
@@ -26,6 +27,8 @@ export class World {
   intercept: (url: URL, init: RequestInit) => Response | Promise<Response> | undefined = () => undefined;
   /** Every request so far, as `METHOD /path?query`. */
   readonly requests: string[] = [];
+  /** Loads what the first event does not need. */
+  late = async (): Promise<Late> => late;
   locks = new Locks();
   #timers: Timer[] = [];
   #order = 0;
@@ -175,6 +178,7 @@ export class Tab {
           close: () => void this.#wires.delete(wire),
         };
       },
+      late: () => world.late(),
     };
   }
 }

@@ -1,26 +1,28 @@
 // What a leader remembers for tabs that missed something: its newest elements.
-import type { Batch } from "./connect";
-import { before, later, seqOf } from "./cursor";
-import { KEEP_MS } from "./dedup";
-import type { Past } from "./feed";
-import type { Cursor } from "./types";
+import type { Client } from "../client";
+import { seqOf } from "../cursor";
+import type { Batch, Past } from "../feed";
+import type { Cursor } from "../types";
 
 const MAX_ELEMENTS = 2000;
+const KEEP_MS = 300_000;
 
 export class Ring {
+  readonly #client: Client;
   #batches: { batch: Batch; at: number }[] = [];
   #elements = 0;
   /** Everything after it is here. */
   #start: Cursor | null;
   #end: Cursor | null;
 
-  constructor(start: Cursor | null) {
+  constructor(client: Client, start: Cursor | null) {
+    this.#client = client;
     this.#start = this.#end = start;
   }
 
-  add(batch: Batch, now: number): void {
+  _add(batch: Batch, now: number): void {
     this.#start ??= batch.prev ?? batch.cursor;
-    this.#end = later(this.#end, batch.cursor);
+    this.#end = this.#client._later(this.#end, batch.cursor);
     this.#batches.push({ batch, at: now });
     this.#elements += batch.elements.length;
     for (;;) {
@@ -32,15 +34,9 @@ export class Ring {
     }
   }
 
-  clear(start: Cursor): void {
-    this.#batches = [];
-    this.#elements = 0;
-    this.#start = this.#end = start;
-  }
-
   /** All after a position, or null when it lies before the memory. */
-  after(position: Cursor): Past | null {
-    if (!this.#start || !this.#end || before(position, this.#start)) return null;
+  _after(position: Cursor): Past | null {
+    if (!this.#start || !this.#end || this.#client._before(position, this.#start)) return null;
     const seq = seqOf(position);
     const elements = this.#batches.flatMap(({ batch }) => batch.elements.filter((e) => e.seq > seq));
     return { cursor: this.#end, elements };
