@@ -24,6 +24,9 @@ func tokens(of string) fields {
 	}
 }
 
+// nats is what type NATS needs.
+func nats() fields { return fields{"broker.type": "NATS", "broker.nats.url": "nats://nats:4222"} }
+
 // and adds fields, in place of those of the same path.
 func (f fields) and(more fields) fields {
 	all := maps.Clone(f)
@@ -44,12 +47,8 @@ func bounds() []bound {
 		b.lowestWith, b.highestWith = lowest, highest
 		return b
 	}
-	replicas := number("gateway.replicas", 0, 500)
-	replicas.highest = int64(1) // while events are kept in memory
-	ttl := between("replay.ttl", "999ms", "1s", "24h", "24h1ms")
-	ttl.highest = "1h" // while events are kept in memory
 	return []bound{
-		replicas,
+		with(number("gateway.replicas", 0, 500), nil, nats()),
 		number("listener.port", 1024, 65535),
 		number("observability.adminPort", 1024, 65535),
 		between("observability.statusInterval", "9999ms", "10s", "10m", "10m1ms"),
@@ -61,7 +60,7 @@ func bounds() []bound {
 		with(number("queue.maxEvents", 1, 1000000), fields{"batching.maxEvents": int64(1)}, nil),
 		with(between("queue.maxBytes", int64(4<<10-1), "4Ki", "1Gi", int64(1<<30+1)), fields{"batching.maxBytes": "1Ki", "limits.maxEventBytes": "1Ki"}, nil),
 		between("queue.maxLag", "999ms", "1s", "10m", "10m1ms"),
-		with(ttl, fields{"replay.mode": "Disabled"}, nil),
+		with(between("replay.ttl", "999ms", "1s", "24h", "24h1ms"), fields{"replay.mode": "Disabled"}, nats()),
 		with(between("replay.maxBytes", int64(1<<20-1), "1Mi", "16Gi", int64(16<<30+1)), nil, limit),
 		number("connections.maxPerPod", 1, 200000),
 		number("connections.maxPerSubject", 1, 10000),
@@ -231,6 +230,11 @@ func TestValuesOfAnotherKindAreRefused(t *testing.T) {
 		"tokens of nobody":              {tokens("subscribers").and(fields{"auth.subscribers.jwt.issuer": ""}), "spec.auth.subscribers.jwt.issuer", "should be at least 1 chars long"},
 		"tokens for nobody":             {tokens("publishers").and(fields{"auth.publishers.jwt.audiences": []any{}}), "spec.auth.publishers.jwt.audiences", "should have at least 1 items"},
 		"no claim":                      {tokens("publishers").and(fields{"auth.publishers.jwt.channelsClaim": ""}), "spec.auth.publishers.jwt.channelsClaim", "should be at least 1 chars long"},
+		"no server":                     {nats().and(fields{"broker.nats.url": ""}), "spec.broker.nats.url", "should be at least 1 chars long"},
+		"servers without end":           {nats().and(fields{"broker.nats.url": "nats://" + strings.Repeat("a", 1018)}), "spec.broker.nats.url", "may not be more than 1024 bytes"},
+		"a prefix of 129 characters":    {nats().and(fields{"broker.subjectPrefix": strings.Repeat("a", 129)}), "spec.broker.subjectPrefix", "may not be more than 128 bytes"},
+		"a stream of 129 characters":    {nats().and(fields{"broker.nats.stream": strings.Repeat("a", 129)}), "spec.broker.nats.stream", "may not be more than 128 bytes"},
+		"credentials in a namespace":    {nats().and(fields{"broker.nats.credentialsSecretRef.name": "other/user"}), "spec.broker.nats.credentialsSecretRef.name", "should match"},
 		"a reader mode that is none":    {fields{"auth.subscribers.mode": "Basic"}, "spec.auth.subscribers.mode", "Unsupported value"},
 	} {
 		t.Run(name, func(t *testing.T) {

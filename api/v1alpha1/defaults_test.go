@@ -64,6 +64,7 @@ func TestAnEmptySpecIsStoredWithEveryDefault(t *testing.T) {
 			},
 		}},
 		"rollback":       map[string]any{"mode": "Automatic", "guardPeriod": "5m", "warmPeriod": "2m", "historyLimit": int64(10)},
+		"broker":         map[string]any{"type": "Memory"},
 		"circuitBreaker": map[string]any{"mode": "Enabled", "failureThreshold": int64(5), "openDuration": "5s", "halfOpenProbes": int64(3)},
 	}
 	if diff := cmp.Diff(want, stored(t)); diff != "" {

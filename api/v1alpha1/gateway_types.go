@@ -31,10 +31,11 @@ type Gateway struct {
 	// +optional
 	ImagePullSecrets []SecretReference `json:"imagePullSecrets,omitempty"`
 
-	// replicas is the number of pods. Default 1; 0 or 1, since events are kept
-	// in the memory of one pod; 0 serves nobody and keeps the settings. It is
-	// the path of the scale subresource, so leave it out of manifests when
-	// `kubectl scale` or an autoscaler sets it. Effect: at once.
+	// replicas is the number of pods. Default 1; 0 to 500, and with broker.type
+	// Memory, which keeps events inside one pod, 0 or 1; 0 serves nobody and
+	// keeps the settings. It is the path of the scale subresource, so leave it
+	// out of manifests when `kubectl scale` or an autoscaler sets it. Effect: at
+	// once.
 	// +streamgateway:class=outside
 	// +kubebuilder:default=1
 	// +kubebuilder:validation:Minimum=0

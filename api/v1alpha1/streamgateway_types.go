@@ -69,7 +69,7 @@ type StreamGatewayList struct {
 // here and not on a section: the default {} of a section is checked before the
 // defaults of its fields exist.
 //
-// +kubebuilder:validation:XValidation:rule="self.gateway.replicas <= 1",fieldPath=".gateway.replicas",message="events are kept in the memory of one pod, so gateway.replicas must be 0 or 1"
+// +kubebuilder:validation:XValidation:rule="self.broker.type != 'Memory' || self.gateway.replicas <= 1",fieldPath=".gateway.replicas",message="broker.type Memory keeps events inside one pod, so gateway.replicas must be 0 or 1; use NATS for more"
 // +kubebuilder:validation:XValidation:rule="!has(self.gateway.resources.limits) || !('memory' in self.gateway.resources.limits) || quantity(string(self.replay.maxBytes)).asApproximateFloat() <= 0.6 * quantity(string(self.gateway.resources.limits['memory'])).asApproximateFloat()",fieldPath=".replay.maxBytes",message="replay.maxBytes must be at most 60% of gateway.resources.limits.memory; lower it or raise the limit"
 // +kubebuilder:validation:XValidation:rule="!has(self.gateway.resources.claims)",fieldPath=".gateway.resources.claims",message="gateway.resources.claims is not supported: gateway pods have no resource claims; remove it"
 // +kubebuilder:validation:XValidation:rule="self.listener.port != self.observability.adminPort",fieldPath=".listener.port",message="listener.port must differ from observability.adminPort, which pods serve to the operator (9090 unless set)"
@@ -78,7 +78,7 @@ type StreamGatewayList struct {
 // +kubebuilder:validation:XValidation:rule="duration(self.batching.window) < duration(self.connections.heartbeat)",fieldPath=".batching.window",message="batching.window must be shorter than connections.heartbeat"
 // +kubebuilder:validation:XValidation:rule="self.queue.maxEvents >= self.batching.maxEvents",fieldPath=".queue.maxEvents",message="queue.maxEvents must be at least batching.maxEvents, or no full batch could ever be queued"
 // +kubebuilder:validation:XValidation:rule="quantity(string(self.queue.maxBytes)).compareTo(quantity(string(self.batching.maxBytes))) >= 0",fieldPath=".queue.maxBytes",message="queue.maxBytes must be at least batching.maxBytes"
-// +kubebuilder:validation:XValidation:rule="duration(self.replay.ttl) <= duration('1h')",fieldPath=".replay.ttl",message="replay.ttl must be at most 1h: the replay buffer is kept in the memory of the pod"
+// +kubebuilder:validation:XValidation:rule="self.broker.type != 'Memory' || duration(self.replay.ttl) <= duration('1h')",fieldPath=".replay.ttl",message="replay.ttl above 1h needs broker.type NATS: Memory keeps the replay buffer in the pod"
 // +kubebuilder:validation:XValidation:rule="self.replay.mode == 'Disabled' || duration(self.replay.ttl) >= duration(self.drain.timeout) + duration(self.drain.reconnectSpread)",fieldPath=".replay.ttl",message="replay.ttl must cover drain.timeout + drain.reconnectSpread, or clients moved by a drain would lose events"
 // +kubebuilder:validation:XValidation:rule="duration(self.drain.reconnectSpread) <= duration(self.drain.timeout)",fieldPath=".drain.reconnectSpread",message="drain: reconnectSpread must not exceed timeout"
 // +kubebuilder:validation:XValidation:rule="self.connections.maxPatterns <= self.connections.maxSubscriptions",fieldPath=".connections.maxPatterns",message="connections.maxPatterns must not exceed connections.maxSubscriptions"
@@ -89,6 +89,8 @@ type StreamGatewayList struct {
 // +kubebuilder:validation:XValidation:rule="(self.auth.subscribers.mode == 'JWT') == has(self.auth.subscribers.jwt)",fieldPath=".auth.subscribers.jwt",message="auth.subscribers: jwt must be set if, and only if, mode is JWT"
 // +kubebuilder:validation:XValidation:rule="(self.auth.publishers.mode == 'JWT') == has(self.auth.publishers.jwt)",fieldPath=".auth.publishers.jwt",message="auth.publishers: jwt must be set if, and only if, mode is JWT"
 // +kubebuilder:validation:XValidation:rule="self.auth.publishers.mode != 'Anonymous' || (self.listener.service.type == 'ClusterIP' && !has(self.listener.route))",fieldPath=".auth.publishers.mode",message="auth.publishers.mode Anonymous is allowed only on a ClusterIP service without listener.route"
+// +kubebuilder:validation:XValidation:rule="(self.broker.type == 'NATS') == has(self.broker.nats)",fieldPath=".broker.nats",message="broker: nats must be set if, and only if, type is NATS"
+// +kubebuilder:validation:XValidation:rule="self.broker.type == 'NATS' || !has(self.broker.subjectPrefix)",fieldPath=".broker.subjectPrefix",message="broker: subjectPrefix may be set only when type is NATS"
 // +kubebuilder:validation:XValidation:rule="duration(self.rollout.analysis.window) >= duration(self.rollout.analysis.interval)",fieldPath=".rollout.analysis.window",message="rollout.analysis: window must be at least interval"
 // +kubebuilder:validation:XValidation:rule="self.rollout.steps[size(self.rollout.steps)-1].percent == 100",fieldPath=".rollout.steps",message="rollout: the last rollout step must have percent 100"
 // +kubebuilder:validation:XValidation:rule="self.rollout.steps.map(x, x.percent).isSorted()",fieldPath=".rollout.steps",message="rollout: rollout steps must have strictly increasing percent"
@@ -163,6 +165,11 @@ type StreamGatewaySpec struct {
 	// +kubebuilder:default={}
 	// +optional
 	CircuitBreaker *CircuitBreaker `json:"circuitBreaker,omitempty"`
+
+	// broker says where events get their order and are kept.
+	// +kubebuilder:default={}
+	// +optional
+	Broker *Broker `json:"broker,omitempty"`
 
 	// features are flags that browsers receive in their running stream: a
 	// change is pushed as an event, without a reconnect. Names that the gateway

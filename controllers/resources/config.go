@@ -187,6 +187,7 @@ func Cold(sg *v1alpha1.StreamGateway) (config.Cold, error) {
 	if tracing := sg.Spec.Observability.Tracing; tracing != nil {
 		cold.Observability.Tracing.Endpoint = tracing.Endpoint
 	}
+	cold.Broker = broker(sg)
 	var d durations
 	cold.Drain = config.Drain{
 		Timeout:      d.parse("drain.timeout", sg.Spec.Drain.Timeout),

@@ -25,8 +25,6 @@ const (
 	// AdminPortName is the name of the port that the operator asks.
 	AdminPortName = "admin"
 
-	tlsVolume    = "tls"
-	tlsPath      = "/etc/streamgateway-tls"
 	keysVolume   = "keys"
 	keysPath     = "/etc/streamgateway-keys"
 	configVolume = "config"
@@ -103,10 +101,10 @@ func plainPods(sg *v1alpha1.StreamGateway, p *Plan) *corev1ac.PodTemplateSpecApp
 			WithName(keysVolume).
 			WithSecret(corev1ac.SecretVolumeSource().WithSecretName(KeysName(sg.Name)).WithOptional(true)))
 	}
-	if secret := p.Cold.Listener.TLS.SecretName; secret != "" {
+	for _, m := range mounts(&p.Cold) {
 		// Optional, so that a pod starts without it and says what is missing.
-		spec.WithVolumes(corev1ac.Volume().WithName(tlsVolume).
-			WithSecret(corev1ac.SecretVolumeSource().WithSecretName(secret).WithOptional(true)))
+		spec.WithVolumes(corev1ac.Volume().WithName(m.volume).
+			WithSecret(corev1ac.SecretVolumeSource().WithSecretName(m.secret).WithOptional(true)))
 	}
 	for _, s := range sg.Spec.Gateway.ImagePullSecrets {
 		spec.WithImagePullSecrets(corev1ac.LocalObjectReference().WithName(s.Name))
@@ -140,8 +138,13 @@ func container(sg *v1alpha1.StreamGateway, p *Plan) *corev1ac.ContainerApplyConf
 			WithVolumeMounts(corev1ac.VolumeMount().WithName(keysVolume).WithMountPath(keysPath).WithReadOnly(true))
 	}
 	if p.Cold.Listener.TLS.SecretName != "" {
-		c.WithArgs("--tls-path=" + tlsPath).
-			WithVolumeMounts(corev1ac.VolumeMount().WithName(tlsVolume).WithMountPath(tlsPath).WithReadOnly(true))
+		c.WithArgs("--tls-path=" + tlsPath)
+	}
+	if p.Cold.Broker.Type == config.BrokerNATS {
+		c.WithArgs("--nats-path=" + natsPath)
+	}
+	for _, m := range mounts(&p.Cold) {
+		c.WithVolumeMounts(corev1ac.VolumeMount().WithName(m.volume).WithMountPath(m.path).WithReadOnly(true))
 	}
 	if policy := sg.Spec.Gateway.ImagePullPolicy; policy != "" {
 		c.WithImagePullPolicy(policy)

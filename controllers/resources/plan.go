@@ -91,7 +91,11 @@ func NewPlanAs(sg *v1alpha1.StreamGateway, builtInImage string, version int) (Pl
 // somebody sets it.
 func revision(spec *v1alpha1.StreamGatewaySpec, p *Plan) (string, error) {
 	cold, hot := config.Default()
-	cold.Gateway = p.Cold.Gateway // the same settings are the same revision under any name
+	// The same settings are the same revision under any name.
+	cold.Gateway = p.Cold.Gateway
+	if Shared(p.Cold.Broker) {
+		cold.Broker.SubjectPrefix = subjectPrefix(cold.Gateway.Namespace, cold.Gateway.Name)
+	}
 	changedHot, err := changed(p.Hot, hot)
 	if err != nil {
 		return "", err

@@ -97,6 +97,14 @@ func section(sg *v1alpha1.StreamGateway, name string) reflect.Value {
 			return reflect.ValueOf(&tokens.JWKS).Elem()
 		}
 		return reflect.ValueOf(tokens.JWKS.ConfigMapRef).Elem()
+	case "NATS", "BrokerSecret":
+		if sg.Spec.Broker.NATS == nil { // to nowhere is the same as none
+			sg.Spec.Broker.NATS = &v1alpha1.NATS{CredentialsSecretRef: &v1alpha1.BrokerSecret{}}
+		}
+		if name == "NATS" {
+			return reflect.ValueOf(sg.Spec.Broker.NATS).Elem()
+		}
+		return reflect.ValueOf(sg.Spec.Broker.NATS.CredentialsSecretRef).Elem()
 	case "ConnectLimits":
 		return reflect.ValueOf(sg.Spec.Limits.Connect).Elem()
 	case "DeliveryLimits":

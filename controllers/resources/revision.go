@@ -6,6 +6,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/runtime"
 	appsv1ac "k8s.io/client-go/applyconfigurations/apps/v1"
+	"k8s.io/utils/ptr"
 
 	"github.com/streamgateway/streamgateway/api/v1alpha1"
 	"github.com/streamgateway/streamgateway/gateway/config"
@@ -32,6 +33,13 @@ type Record struct {
 	// default.
 	Hot  json.RawMessage `json:"hot"`
 	Cold json.RawMessage `json:"cold"`
+}
+
+// Broker is the log of its pods.
+func (r *Record) Broker(gateway *v1alpha1.StreamGateway) config.Broker {
+	then := gateway.DeepCopy()
+	then.Spec.Broker = r.Spec.Broker
+	return broker(then)
 }
 
 // RevisionName is the name of the ControllerRevision of a revision.
@@ -84,6 +92,10 @@ func (r *Record) Restore(sg *v1alpha1.StreamGateway, now Plan) (*v1alpha1.Stream
 	}
 	restored := sg.DeepCopy()
 	restored.Spec = *withOutside(&r.Spec, &sg.Spec)
+	if Shared(now.Cold.Broker) && !Shared(cold.Broker) {
+		// spec.gateway.replicas is meant for pods that share a log.
+		restored.Spec.Gateway.Replicas = ptr.To(min(*sg.Spec.Gateway.Replicas, 1))
+	}
 	return restored, Plan{
 		Revision: document.Stable.Name, TemplateHash: r.TemplateHash, Image: r.Image,
 		Cold: cold, Hot: document.Stable.Hot, StatusInterval: now.StatusInterval, RenderVersion: max(r.RenderVersion, 1),

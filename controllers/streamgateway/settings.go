@@ -47,8 +47,9 @@ func (s *scope) byStep(o *v1alpha1.Rollout) bool {
 		return false
 	case wanted.record.TemplateHash == stable.record.TemplateHash:
 		return o.Hot == v1alpha1.HotCanary
-	default: // which takes pods of both
-		return o.Restart == v1alpha1.RestartCanary && s.live(stable.record.TemplateHash) != nil
+	default: // which takes pods of both, over one log: readers of the one would miss what is published to the other
+		return o.Restart == v1alpha1.RestartCanary && s.live(stable.record.TemplateHash) != nil &&
+			resources.SameLog(wanted.record.Broker(s.sg), stable.record.Broker(s.sg))
 	}
 }
 

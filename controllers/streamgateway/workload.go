@@ -75,7 +75,7 @@ func (s *scope) baseSize(d *appsv1.Deployment) int32 {
 		ready := int32(countReady(s.podsOf(s.plan.TemplateHash)))
 		size = max(size-s.standing(), s.replicas()-ready)
 	}
-	return size
+	return min(size, *s.base.sg.Spec.Gateway.Replicas) // which is one for pods with a log of their own
 }
 
 // cramped tells whether wanted pods find no node, or no room in a quota.

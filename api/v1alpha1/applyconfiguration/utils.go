@@ -26,6 +26,10 @@ func ForKind(kind schema.GroupVersionKind) interface{} {
 		return &apiv1alpha1.AuthApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("Batching"):
 		return &apiv1alpha1.BatchingApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("Broker"):
+		return &apiv1alpha1.BrokerApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("BrokerSecret"):
+		return &apiv1alpha1.BrokerSecretApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("CircuitBreaker"):
 		return &apiv1alpha1.CircuitBreakerApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("Compression"):
@@ -64,6 +68,8 @@ func ForKind(kind schema.GroupVersionKind) interface{} {
 		return &apiv1alpha1.ListenerApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("MetricsStatus"):
 		return &apiv1alpha1.MetricsStatusApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("NATS"):
+		return &apiv1alpha1.NATSApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("Observability"):
 		return &apiv1alpha1.ObservabilityApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("Override"):

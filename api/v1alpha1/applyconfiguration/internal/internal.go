@@ -91,6 +91,27 @@ var schemaYAML = typed.YAMLObject(`types:
       type:
         namedType: com.github.streamgateway.streamgateway.api.v1alpha1.Duration
       default: 50ms
+- name: com.github.streamgateway.streamgateway.api.v1alpha1.Broker
+  map:
+    fields:
+    - name: nats
+      type:
+        namedType: com.github.streamgateway.streamgateway.api.v1alpha1.NATS
+    - name: subjectPrefix
+      type:
+        scalar: string
+    - name: type
+      type:
+        namedType: com.github.streamgateway.streamgateway.api.v1alpha1.BrokerType
+      default: Memory
+- name: com.github.streamgateway.streamgateway.api.v1alpha1.BrokerSecret
+  map:
+    fields:
+    - name: name
+      type:
+        scalar: string
+- name: com.github.streamgateway.streamgateway.api.v1alpha1.BrokerType
+  scalar: string
 - name: com.github.streamgateway.streamgateway.api.v1alpha1.ChangeKind
   scalar: string
 - name: com.github.streamgateway.streamgateway.api.v1alpha1.ChannelPattern
@@ -522,6 +543,21 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: sampledTime
       type:
         namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Time
+- name: com.github.streamgateway.streamgateway.api.v1alpha1.NATS
+  map:
+    fields:
+    - name: caSecretRef
+      type:
+        namedType: com.github.streamgateway.streamgateway.api.v1alpha1.BrokerSecret
+    - name: credentialsSecretRef
+      type:
+        namedType: com.github.streamgateway.streamgateway.api.v1alpha1.BrokerSecret
+    - name: stream
+      type:
+        scalar: string
+    - name: url
+      type:
+        scalar: string
 - name: com.github.streamgateway.streamgateway.api.v1alpha1.Network
   scalar: string
 - name: com.github.streamgateway.streamgateway.api.v1alpha1.Observability
@@ -999,6 +1035,10 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: batching
       type:
         namedType: com.github.streamgateway.streamgateway.api.v1alpha1.Batching
+      default: {}
+    - name: broker
+      type:
+        namedType: com.github.streamgateway.streamgateway.api.v1alpha1.Broker
       default: {}
     - name: circuitBreaker
       type:

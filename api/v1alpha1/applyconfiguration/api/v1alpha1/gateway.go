@@ -25,10 +25,11 @@ type GatewayApplyConfiguration struct {
 	// imagePullSecrets name at most 8 Secrets, in this namespace, that the node
 	// uses to pull the image. Effect: restart.
 	ImagePullSecrets []SecretReferenceApplyConfiguration `json:"imagePullSecrets,omitempty"`
-	// replicas is the number of pods. Default 1; 0 or 1, since events are kept
-	// in the memory of one pod; 0 serves nobody and keeps the settings. It is
-	// the path of the scale subresource, so leave it out of manifests when
-	// `kubectl scale` or an autoscaler sets it. Effect: at once.
+	// replicas is the number of pods. Default 1; 0 to 500, and with broker.type
+	// Memory, which keeps events inside one pod, 0 or 1; 0 serves nobody and
+	// keeps the settings. It is the path of the scale subresource, so leave it
+	// out of manifests when `kubectl scale` or an autoscaler sets it. Effect: at
+	// once.
 	Replicas *int32 `json:"replicas,omitempty"`
 	// resources are the requests and limits of the gateway container. Default:
 	// requests of 100m CPU and 256Mi memory, a limit of 768Mi memory. The Go

@@ -51,6 +51,8 @@ type StreamGatewaySpecApplyConfiguration struct {
 	// then answered 503 at once, with the time to come back; streams go on.
 	// Every field is hot.
 	CircuitBreaker *CircuitBreakerApplyConfiguration `json:"circuitBreaker,omitempty"`
+	// broker says where events get their order and are kept.
+	Broker *BrokerApplyConfiguration `json:"broker,omitempty"`
 	// features are flags that browsers receive in their running stream: a
 	// change is pushed as an event, without a reconnect. Names that the gateway
 	// does not know are handed to the page untouched. At most 32. Effect: hot.
@@ -152,6 +154,14 @@ func (b *StreamGatewaySpecApplyConfiguration) WithCompression(value *Compression
 // If called multiple times, the CircuitBreaker field is set to the value of the last call.
 func (b *StreamGatewaySpecApplyConfiguration) WithCircuitBreaker(value *CircuitBreakerApplyConfiguration) *StreamGatewaySpecApplyConfiguration {
 	b.CircuitBreaker = value
+	return b
+}
+
+// WithBroker sets the Broker field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the Broker field is set to the value of the last call.
+func (b *StreamGatewaySpecApplyConfiguration) WithBroker(value *BrokerApplyConfiguration) *StreamGatewaySpecApplyConfiguration {
+	b.Broker = value
 	return b
 }
 
