@@ -141,6 +141,8 @@ const (
 	ReasonBrowserLatencyHigh = "BrowserLatencyHigh"
 	// ReasonBrokerUnavailable: the log of a pod fails, and publishes are refused.
 	ReasonBrokerUnavailable = "BrokerUnavailable"
+	// ReasonBrokerStorageFull: the log has no room for events.
+	ReasonBrokerStorageFull = "BrokerStorageFull"
 	// ReasonReplayWindowShort: events had to leave the replay buffer before
 	// replay.ttl for lack of room.
 	ReasonReplayWindowShort = "ReplayWindowShort"

@@ -57,8 +57,14 @@ type Summary struct {
 	// SharedInvalid are the pods that cannot use that secret.
 	SharedInvalid []string
 
+	// Brokers are what pods say of the log that they share.
+	Brokers []Broker
+
 	// BrokerDown are the pods whose log fails, so that they refuse publishes.
 	BrokerDown []string
+
+	// BrokerFull are the pods whose log has no room for more events.
+	BrokerFull []string
 
 	Acks Acks
 }
@@ -82,6 +88,13 @@ type Audit struct {
 	Stale     bool // it should have proved something lately, and has not
 	LastProof time.Time
 	Message   string // of the last loss
+}
+
+// Broker is what one pod says of a log that pods share.
+type Broker struct {
+	Pod     string
+	Reason  string // one of report's constants, when it cannot use a Secret; empty: it can
+	Message string
 }
 
 // Certificate is what one pod answers its clients with.
@@ -158,11 +171,24 @@ func (s *Summary) add(r *report.Report) {
 	case report.SharedInvalid:
 		s.SharedInvalid = append(s.SharedInvalid, r.Pod)
 	}
-	if c := r.CircuitBreaker.State; c == report.CircuitOpen || c == report.CircuitHalfOpen {
-		s.BrokerDown = append(s.BrokerDown, r.Pod)
-	}
+	s.addLog(r)
 	if r.Time.After(s.Time) {
 		s.Time = r.Time
+	}
+}
+
+// addLog tells what is wrong with a pod's log.
+func (s *Summary) addLog(r *report.Report) {
+	c, b := r.CircuitBreaker.State, r.Broker
+	if c == report.CircuitOpen || c == report.CircuitHalfOpen || b != nil && b.Down(r.Time) {
+		s.BrokerDown = append(s.BrokerDown, r.Pod)
+	}
+	if b == nil {
+		return
+	}
+	s.Brokers = append(s.Brokers, Broker{Pod: r.Pod, Reason: b.Reason, Message: b.Message})
+	if b.Full {
+		s.BrokerFull = append(s.BrokerFull, r.Pod)
 	}
 }
 

@@ -131,6 +131,24 @@ func TestNoShareIsMoreThanAllOfIt(t *testing.T) {
 	}
 }
 
+func TestPodsThatCannotComeToTheirLogOrFindItFullAreNamed(t *testing.T) {
+	shares := func(pod string, b report.Broker) Sample {
+		return Sample{Newer: report.Report{Pod: pod, Time: at(10), Broker: &b}}
+	}
+	s := Summarize([]Sample{
+		shares("a", report.Broker{DownSince: at(5), Message: "no servers available"}),
+		shares("b", report.Broker{DownSince: at(5.1)}), // another server may take over any moment
+		shares("c", report.Broker{Full: true}),
+		shares("d", report.Broker{Reason: report.InvalidCredentials, Message: "Secret nats-user holds none of its keys"}),
+	}, 0, Wanted{})
+	if diff := cmp.Diff([][]string{{"a"}, {"c"}}, [][]string{s.BrokerDown, s.BrokerFull}); diff != "" {
+		t.Error(diff)
+	}
+	if diff := cmp.Diff(Broker{Pod: "d", Reason: report.InvalidCredentials, Message: "Secret nats-user holds none of its keys"}, s.Brokers[3]); diff != "" || len(s.Brokers) != 4 {
+		t.Error(diff)
+	}
+}
+
 // Reports come in minutes, so what pods tell of the last one is summed as it is.
 func TestReportsOfPagesAreSummedOverPodsWithoutAnOlderSample(t *testing.T) {
 	s := Summarize([]Sample{

@@ -21,6 +21,7 @@ const (
 	ReasonReplayWindowShort  = "ReplayWindowShort"
 	ReasonBrokerUnavailable  = "BrokerUnavailable"
 	ReasonLossDetected       = "LossDetected"
+	ReasonBrokerStorageFull  = "BrokerStorageFull"
 )
 
 // fewStreams is how many streams reconnects are counted against at least: two
@@ -62,7 +63,11 @@ type Breach struct {
 
 // Judge gives the first threshold that is crossed, nil if none is.
 func Judge(s *fleet.Summary, t Thresholds) *Breach {
-	if len(s.BrokerDown) > 0 { // first: it is why publishes fail
+	if len(s.BrokerFull) > 0 { // first: it is why the log fails
+		return &Breach{Reason: ReasonBrokerStorageFull, Message: fmt.Sprintf(
+			"the log of %s has no room for more events: publishes are refused, streams go on; give the stream's servers more storage", strings.Join(s.BrokerFull, ", "))}
+	}
+	if len(s.BrokerDown) > 0 { // then this: it is why publishes fail
 		return &Breach{Reason: ReasonBrokerUnavailable, Message: fmt.Sprintf(
 			"the log of %s fails: publishes are refused, streams go on", strings.Join(s.BrokerDown, ", "))}
 	}

@@ -171,6 +171,10 @@ func TestAnOutageOfTheLogIsNoFaultOfARevision(t *testing.T) {
 	if b == nil || b.Reason != rollout.ReasonBrokerUnavailable || b.Metric != "" {
 		t.Errorf("got %+v", b)
 	}
+	b = rollout.Judge(&fleet.Summary{Offered: 1000, ErrorPercent: 50, BrokerDown: []string{"pod-a"}, BrokerFull: []string{"pod-a"}}, rollout.DefaultThresholds())
+	if b == nil || b.Reason != rollout.ReasonBrokerStorageFull || b.Metric != "" {
+		t.Errorf("got %+v", b)
+	}
 }
 
 func TestPagesAreJudgedOnlyWhenAskedForAndByTwentyReports(t *testing.T) {

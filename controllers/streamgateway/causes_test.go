@@ -79,6 +79,18 @@ func certificate(reason, message string) func(*scope) {
 	}
 }
 
+// shared says that the wanted template reads a log with a Secret, and what its
+// pod tells of that.
+func shared(reason, message string) func(*scope) {
+	return func(s *scope) {
+		s.plan.Cold.Broker = config.Broker{Type: config.BrokerNATS, NATS: config.NATS{CredentialsSecretRef: config.SecretRef{Name: "nats-user"}}}
+		s.summary.Brokers = []fleet.Broker{
+			{Pod: "pod-" + olderTemplate, Reason: v1alpha1.ReasonSecretNotFound, Message: "of a template that nobody wants any more"},
+			{Pod: "pod-" + wantedTemplate, Reason: reason, Message: message},
+		}
+	}
+}
+
 func causesOfResolvedRefs() []cause {
 	waiting := func(reason string) func(*scope) {
 		return func(s *scope) {
@@ -120,6 +132,19 @@ func causesOfResolvedRefs() []cause {
 		}, "ResolvedRefs=False/SecretNotFound", "as before"},
 		{"somebody has changed the Secret that pods share", func(s *scope) { s.summary.SharedInvalid = []string{"pod-a"} },
 			"ResolvedRefs=False/InvalidCredentials Ready=False/RefsNotResolved Available=True/MinimumPodsReady Stalled=False/NotStalled", "pod pod-a cannot use Secret prices-keys"},
+		{"the Secret of the log is in use", shared("", ""), "ResolvedRefs=True/ResolvedRefs Ready=True/Ready", ""},
+		{"a pod has no Secret for its log", func(s *scope) {
+			rollingOut(s)
+			shared(v1alpha1.ReasonSecretNotFound, "Secret nats-user is not there")(s)
+			s.deployments[1] = deploymentOf(wantedTemplate, 1, 0, "ProgressDeadlineExceeded")
+		}, "ResolvedRefs=False/SecretNotFound Ready=False/RefsNotResolved Available=True/MinimumPodsReady Reconciling=True/ResolvingRefs Stalled=False/NotStalled", "pod pod-newnewne: Secret nats-user is not there"},
+		{"a serving pod finds none of the keys", shared(v1alpha1.ReasonInvalidCredentials, "Secret nats-user has no nats.creds"),
+			"ResolvedRefs=False/InvalidCredentials Ready=False/RefsNotResolved Available=True/MinimumPodsReady Reconciling=False/UpToDate", "has no nats.creds"},
+		{"no wanted pod has told of its log", func(s *scope) {
+			rollingOut(s)
+			shared("", "")(s)
+			s.summary.Brokers = s.summary.Brokers[:1]
+		}, "ResolvedRefs=Unknown/Pending Ready=Unknown/RollingOut Reconciling=True/NewRevision", "whether it can use Secret nats-user"},
 		{"nothing is referred to", func(*scope) {}, "ResolvedRefs=True/ResolvedRefs", ""},
 	}
 }
@@ -149,6 +174,7 @@ func causesOfTheOthers() []cause {
 		}, "Healthy=False/BrowserLatencyHigh Ready=False/Unhealthy", "more than 5 % of pages report that more than 5 % of their events took over 2s"},
 		{"clients lag", traffic(func(s *fleet.Summary) { s.QueuePercent = 95 }), "Healthy=False/QueueFull", "90 %"},
 		{"streams end unasked", traffic(func(s *fleet.Summary) { s.ReconnectsPerMinute = 30 }), "Healthy=False/ReconnectStorm", "20 %"},
+		{"the log has no room", traffic(func(s *fleet.Summary) { s.BrokerDown, s.BrokerFull = []string{"pod-a"}, []string{"pod-a"} }), "Healthy=False/BrokerStorageFull Ready=False/Unhealthy", "the log of pod-a has no room"},
 		{"the log fails", traffic(func(s *fleet.Summary) { s.BrokerDown, s.ErrorPercent = []string{"pod-a"}, 50 }), "Healthy=False/BrokerUnavailable Ready=False/Unhealthy", "the log of pod-a fails"},
 		{"the replay buffer is too small", traffic(func(s *fleet.Summary) { s.ShortReplay = []string{"pod-a"} }), "Healthy=False/ReplayWindowShort", "pod-a keeps events for less than replay.ttl"},
 		{"there is traffic", traffic(func(*fleet.Summary) {}), "Healthy=True/WithinThresholds", ""},

@@ -262,7 +262,7 @@ func (s *scope) stalled(p verdict) verdict {
 			}
 		}
 	}
-	if s.deadlineExceeded() && !s.delayedByRefs() {
+	if s.deadlineExceeded() && !s.delayedByRefs() && !s.delayedByLog() {
 		_, message := trouble(s.pods)
 		if message == "" {
 			message = "the pods are not ready"

@@ -83,9 +83,12 @@ func (r *Reconciler) announce(s *scope, before, after *v1alpha1.StreamGatewaySta
 		}
 	}
 	if c := turned(before, after, v1alpha1.ConditionHealthy, metav1.ConditionFalse); c != nil {
-		if c.Reason == v1alpha1.ReasonBrokerUnavailable {
+		switch c.Reason {
+		case v1alpha1.ReasonBrokerUnavailable:
 			r.warning(s, c.Reason, actionObserve, c.Message)
-		} else {
+		case v1alpha1.ReasonBrokerStorageFull:
+			r.warning(s, v1alpha1.ReasonBrokerUnavailable, actionObserve, c.Reason+": "+c.Message)
+		default:
 			r.warning(s, "UnhealthyStable", actionObserve, c.Reason+": "+c.Message)
 		}
 	}

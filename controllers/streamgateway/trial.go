@@ -231,7 +231,7 @@ func (s *scope) overdue(ready bool) bool {
 	v := s.revision(s.desired)
 	waited := s.now.Sub(v.tried())
 	switch {
-	case !v.detail.GuardStart.IsZero() || !v.detail.StepStart.IsZero() || s.delayedByRefs():
+	case !v.detail.GuardStart.IsZero() || !v.detail.StepStart.IsZero() || s.delayedByRefs() || s.delayedByLog():
 		return false
 	case !ready:
 		return s.deadlineExceeded() || s.other() != "" && waited >= s.progressDeadline() && !slices.ContainsFunc(s.candidates(), lost)

@@ -60,8 +60,9 @@ type Report struct {
 	TLS            *TLS           `json:"tls,omitempty"` // absent: clients are answered without TLS
 	// KeysFault is why the newest keys of signed tokens cannot be had; those
 	// known before, if any, stay in use.
-	KeysFault string `json:"keysFault,omitempty"`
-	Audit     *Audit `json:"audit,omitempty"` // absent: the pod does not audit itself
+	KeysFault string  `json:"keysFault,omitempty"`
+	Audit     *Audit  `json:"audit,omitempty"`  // absent: the pod does not audit itself
+	Broker    *Broker `json:"broker,omitempty"` // absent: events are kept in the pod
 	// Latency is event in this pod's log → last byte handed to the socket, on
 	// one clock, since the pod's start.
 	Latency Histogram `json:"latency"`
@@ -79,6 +80,28 @@ type TLS struct {
 	// there is none.
 	NotBefore time.Time `json:"notBefore,omitzero"`
 	NotAfter  time.Time `json:"notAfter,omitzero"`
+}
+
+// Broker is what a pod says of the log that it shares with others.
+type Broker struct {
+	// Reason is empty, or one of the Secret constants: what is wrong with a
+	// Secret by which the servers are reached. What was read before stays in
+	// use; without it the pod waits.
+	Reason string `json:"reason,omitempty"`
+	// DownSince is since when the servers cannot be reached; zero = they can.
+	DownSince time.Time `json:"downSince,omitzero"`
+	// Full: the servers have no room for more events.
+	Full    bool   `json:"full,omitempty"`
+	Message string `json:"message,omitempty"` // of what is wrong; without a secret
+}
+
+// reconnectPatience is for how long servers may be away while others of their
+// cluster take over, before that is worth a word.
+const reconnectPatience = 5 * time.Second
+
+// Down tells whether the log cannot be reached. now is of the pod's own clock.
+func (b *Broker) Down(now time.Time) bool {
+	return !b.DownSince.IsZero() && now.Sub(b.DownSince) >= reconnectPatience
 }
 
 // Audit is what a pod found that publishes events to itself all the time and
@@ -125,6 +148,7 @@ func (a *Audit) Broken(now time.Time) bool {
 const (
 	SecretNotFound     = "SecretNotFound"
 	InvalidCertificate = "InvalidCertificate"
+	InvalidCredentials = "InvalidCredentials"
 )
 
 // Nack is the newest document that the pod refused; the one before it runs on.
