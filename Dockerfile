@@ -4,8 +4,9 @@
 #   docker build --target gateway -t localhost/streamgateway/gateway:dev .
 #   docker build --target demo    -t localhost/streamgateway/demo:dev .
 #
-# `make image` makes the same images without an engine. Both hold one static
-# program and nothing else, and run it as user 65532.
+# (and nats, the server of the end-to-end suite). `make image` makes the same
+# images without an engine. Each holds one static program and nothing else, and
+# runs it as user 65532.
 ARG GO_VERSION=1.26
 FROM --platform=$BUILDPLATFORM golang:${GO_VERSION} AS build
 WORKDIR /src
@@ -29,6 +30,10 @@ FROM build AS build-demo
 RUN --mount=type=cache,target=/go/pkg/mod --mount=type=cache,target=/root/.cache/go-build \
     go build -C hack/demo -ldflags "-s -w -X main.version=$VERSION" -o /out/demo .
 
+FROM build AS build-nats
+RUN --mount=type=cache,target=/go/pkg/mod --mount=type=cache,target=/root/.cache/go-build \
+    go build -C hack/nats -ldflags "-s -w" -o /out/nats github.com/nats-io/nats-server/v2
+
 FROM scratch AS base
 LABEL org.opencontainers.image.licenses=Apache-2.0
 USER 65532:65532
@@ -37,6 +42,10 @@ WORKDIR /
 FROM base AS demo
 COPY --from=build-demo /out /
 ENTRYPOINT ["/demo"]
+
+FROM base AS nats
+COPY --from=build-nats /out /
+ENTRYPOINT ["/nats"]
 
 FROM base AS gateway
 COPY --from=build-gateway /out /

@@ -93,6 +93,7 @@ func (c *Cluster) Images(manifest string) string {
 		"localhost/streamgateway/manager:dev", c.settings["MANAGER_IMAGE"],
 		"localhost/streamgateway/gateway:dev", c.settings["GATEWAY_IMAGE"],
 		"localhost/streamgateway/demo:dev", c.settings["DEMO_IMAGE"],
+		"localhost/streamgateway/nats:dev", c.settings["NATS_IMAGE"],
 	).Replace(manifest)
 }
 

@@ -16,6 +16,7 @@ chosen=$bin/$NAME.env # which cluster was chosen, for the scripts and tests that
 operator_namespace=streamgateway-system
 operator=streamgateway-controller-manager
 images=(manager gateway demo)
+if [[ $NAME == e2e ]]; then images+=(nats); fi # the server that gateways share a log in
 export STEP_LOGS=$bin/logs/$NAME
 export GOFLAGS="-trimpath -buildvcs=false" CGO_ENABLED=0 # constant: other flags compile all of Kubernetes again
 mkdir -p "$bin/images" "$STEP_LOGS"
