@@ -82,8 +82,12 @@ func (s *Server) serveReport(w http.ResponseWriter, r *http.Request) {
 		s.config.wait(ctx, serial)
 		stop()
 	}
+	writeReport(w, s.report())
+}
+
+func writeReport(w http.ResponseWriter, r report.Report) {
 	w.Header().Set("Content-Type", "application/json")
-	_ = json.NewEncoder(w).Encode(s.report()) // the asker is gone when this fails
+	_ = json.NewEncoder(w).Encode(r) // the asker is gone when this fails
 }
 
 // report is this pod's view of itself.
@@ -120,6 +124,7 @@ func (s *Server) report() report.Report {
 		TLS:            s.certificate.report(),
 		KeysFault:      cmp.Or(s.subscriber.KeysFault(), s.publisher.KeysFault()),
 		Audit:          s.auditReport(),
+		Broker:         s.brokerReport(),
 		Latency:        latencyOf(stats),
 	}
 }

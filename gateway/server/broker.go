@@ -88,7 +88,7 @@ func (s *Server) openStream(ctx context.Context) error {
 		}
 		if text := err.Error(); text != told {
 			told = text
-			s.unopened.Store(&text)
+			s.unopened.Store(&err)
 			s.log.Error("opening the log; this pod is not ready before", "error", err)
 		}
 		select {
@@ -161,9 +161,16 @@ func (s *Server) serveUnopened(w http.ResponseWriter, r *http.Request) {
 		answer(w, true, "")
 		return
 	}
+	if r.URL.Path == report.Path {
+		writeReport(w, report.Report{
+			Pod: s.options.Pod, Version: s.options.Version, TemplateHash: s.options.TemplateHash,
+			StartTime: s.start, Time: time.Now(), SharedSecret: s.shared.state(), TLS: s.certificate.report(), Broker: s.brokerReport(),
+		})
+		return
+	}
 	why := "the log is being opened"
-	if text := s.unopened.Load(); text != nil {
-		why = *text
+	if err := s.unopened.Load(); err != nil {
+		why = (*err).Error()
 	}
 	answer(w, false, why)
 }

@@ -82,13 +82,13 @@ type Server struct {
 	kind        string           // of the log
 	events      broker.Log       // nil until it is open
 	info        broker.Info
-	stream      *jetstream.Log         // events, when other gateways share it; else nil
-	retention   atomic.Int64           // ns; how long stream keeps events
-	unopened    atomic.Pointer[string] // why events is not open yet
-	opened      atomic.Bool            // the log is open, and all of this is made
-	guard       *guard                 // events, as publishers reach it
-	keys        func() int             // that the log knows for repeats
-	shared      *sharedKey             // nil = the key for tickets is this process's own
+	stream      *jetstream.Log        // events, when other gateways share it; else nil
+	retention   atomic.Int64          // ns; how long stream keeps events
+	unopened    atomic.Pointer[error] // why events is not open yet
+	opened      atomic.Bool           // the log is open, and all of this is made
+	guard       *guard                // events, as publishers reach it
+	keys        func() int            // that the log knows for repeats
+	shared      *sharedKey            // nil = the key for tickets is this process's own
 	tickets     *auth.Tickets
 	ticketing   *transport.Tickets
 	memory      *account

@@ -198,6 +198,7 @@ func (l *Log) fly(requests []*request) {
 		entries = unacked(entries)
 		err = l.publish(entries)
 	}
+	l.full.Store(Full(err))
 	for _, r := range requests {
 		if r.err == nil && len(unacked(r.entries)) > 0 {
 			r.err = unavailable("publishing", err)

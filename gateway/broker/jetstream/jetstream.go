@@ -78,6 +78,7 @@ type Log struct {
 	foreign atomic.Uint64                      // messages that no gateway wrote
 	kick    atomic.Pointer[context.CancelFunc] // begins the running Tail's feed anew
 	downAt  atomic.Int64                       // when the connection broke, ns of start; 0 = it stands
+	full    atomic.Bool                        // the newest publish found no room
 
 	closing context.Context // ends with Close
 	close   context.CancelFunc
@@ -145,13 +146,22 @@ type Stats struct {
 	Repairs    uint64 // times that Tail had to ask for records again
 	Keys       int    // known for repeats
 	Lag        uint64 // events that Tail has not got yet, as far as it was told
+	// Down is for how long there has been no connection; 0 = there is one.
+	Down    time.Duration
+	Refused bool // the servers do not let this log in
+	Full    bool // the servers had no room for the newest event
 }
 
 // Stats reads them at one moment; it asks no server.
 func (l *Log) Stats() Stats {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	var down time.Duration
+	if at := l.downAt.Load(); at != 0 {
+		down = l.now() - time.Duration(at)
+	}
 	return Stats{
+		Down: down, Refused: down > 0 && Refused(l.conn.LastError()), Full: l.full.Load(),
 		Connected: l.conn.IsConnected(), Reconnects: l.conn.Stats().Reconnects,
 		Repairs: l.repairs.Load(), Keys: l.keys.Len(), Lag: l.lag.Load(),
 	}
