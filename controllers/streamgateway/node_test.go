@@ -179,6 +179,7 @@ type node struct {
 	mount  string
 	secret string                                  // folder of the TLS Secret
 	keys   string                                  // folder of the Secret that pods share
+	nats   string                                  // folder of the Secrets by which the log is reached
 	spoil  atomic.Pointer[func(hot string) string] // what a broken mount does to hot.json
 	cancel context.CancelFunc
 	done   chan struct{}
@@ -215,12 +216,12 @@ func (w *world) launch(pod *corev1.Pod) *node {
 // execute runs the gateway binary for a pod until the test ends.
 func (w *world) execute(pod *corev1.Pod) (*node, error) {
 	ctx, cancel := context.WithCancel(context.Background())
-	n := &node{w: w, pod: pod, ip: address(), mount: w.TempDir(), secret: w.TempDir(), keys: w.TempDir(), cancel: cancel, done: make(chan struct{})}
+	n := &node{w: w, pod: pod, ip: address(), mount: w.TempDir(), secret: w.TempDir(), keys: w.TempDir(), nats: w.TempDir(), cancel: cancel, done: make(chan struct{})}
 	n.sync()
 	n.mountKeys()
 	hash := pod.Labels[resources.LabelTemplateHash]
 	command := exec.CommandContext(ctx, gateway, "--config="+n.mount, "--template-hash="+hash,
-		"--tls-path="+n.secret, "--keys="+n.keys, "--listen="+net.JoinHostPort(n.ip, "8080"), "--admin="+net.JoinHostPort(n.ip, "9090"))
+		"--tls-path="+n.secret, "--keys="+n.keys, "--nats-path="+n.nats, "--listen="+net.JoinHostPort(n.ip, "8080"), "--admin="+net.JoinHostPort(n.ip, "9090"))
 	command.Env = append(os.Environ(), "POD_NAME="+pod.Name, "POD_NAMESPACE="+pod.Namespace)
 	command.Cancel = func() error { return command.Process.Signal(syscall.SIGKILL) }
 	var log strings.Builder
