@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"encoding/pem"
 	"log/slog"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -23,12 +24,8 @@ func TestASecretOfTheLogWithoutWhatItNeedsIsTold(t *testing.T) {
 	authority := string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw}))
 	known := map[string]string{"ca/ca.crt": authority, "credentials/token": "s3cret"}
 	with := func(more map[string]string) map[string]string {
-		all := map[string]string{}
-		for _, files := range []map[string]string{known, more} {
-			for name, text := range files {
-				all[name] = text
-			}
-		}
+		all := maps.Clone(known)
+		maps.Copy(all, more)
 		return all
 	}
 	for name, c := range map[string]struct {
