@@ -99,7 +99,7 @@ func TestOneOfTwoFlagsIsSwitchedOffAndTheOtherStays(t *testing.T) {
 		}
 		sources := map[string]v1alpha1.FeatureSource{}
 		for _, f := range w.gateway().Status.Features {
-			sources[string(f.Name)] = f.Source
+			sources[f.Name] = f.Source
 		}
 		if sources["newChart"] != v1alpha1.FeatureSourceRollback || sources["quickSort"] != v1alpha1.FeatureSourceSpec {
 			return fmt.Errorf("status says %v", sources)

@@ -181,7 +181,7 @@ func (s *scope) features() []v1alpha1.FeatureStatus {
 	for _, f := range s.sg.Spec.Features {
 		switch {
 		case slices.Contains(disabled, v1alpha1.FeatureName(f.Name)):
-		case slices.ContainsFunc(off, func(o flagOff) bool { return o.Name == string(f.Name) }):
+		case slices.ContainsFunc(off, func(o flagOff) bool { return o.Name == f.Name }):
 			out = append(out, v1alpha1.FeatureStatus{Name: f.Name, Mode: v1alpha1.FeatureDisabled, Source: v1alpha1.FeatureSourceRollback})
 		default:
 			out = append(out, v1alpha1.FeatureStatus{Name: f.Name, Mode: f.Mode, Percent: f.Percent, Source: v1alpha1.FeatureSourceSpec})
