@@ -238,7 +238,7 @@ func (e *Engine) Leave(sid string, by Owner) error { return e.fanout.Leave(sid, 
 // Laggards lists the n streams that are nearest to a limit of queue, worst first.
 func (e *Engine) Laggards(n int) []Laggard { return e.fanout.Laggards(n) }
 
-// Who is whose stream a session is; false: none of this pod.
+// Who is whose stream a session is, without its Grant; false: none of this pod.
 func (e *Engine) Who(sid string) (Identity, bool) { return e.fanout.Who(sid) }
 
 // Tune takes effect on the next batch, heartbeat or check of every stream. No

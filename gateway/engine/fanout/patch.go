@@ -85,13 +85,15 @@ func (f *Fanout) Patch(sid string, by Owner, p Patch) (patched *Patched, err err
 	return patched, err
 }
 
-// Who is whose stream a session is; false: none of this pod.
+// Who is whose stream a session is, without its Grant; false: none of this pod.
 func (f *Fanout) Who(sid string) (Identity, bool) {
 	s := f.session(sid)
 	if s == nil {
 		return Identity{}, false
 	}
-	return s.id, true
+	// What it may read is the loop's, which changes it.
+	id := Identity{SID: s.id.SID, Owner: s.id.Owner, Client: s.id.Client, Poll: s.id.Poll, Request: s.id.Request}
+	return id, true
 }
 
 // owned gives the stream of a session to whom it belongs.
