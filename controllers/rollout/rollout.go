@@ -168,6 +168,8 @@ type Decision struct {
 	// Bad is why a person has to take the revision back, or let it go on, in
 	// state Holding.
 	Bad *Failure
+	// NoWayBack is what is wrong with a revision while no other was ever healthy.
+	NoWayBack *Failure
 	// Supersede are revisions that never got a verdict.
 	Supersede []string
 }
@@ -292,7 +294,8 @@ func (d *Decision) progress(o *Observation, r *Revision) State {
 // is anything.
 func (d *Decision) fail(o *Observation, f *Failure) bool {
 	switch {
-	case d.Stable == "": // nowhere to go back to
+	case d.Stable == "":
+		d.NoWayBack = f
 		return false
 	case !o.Automatic:
 		d.State, d.Bad = Holding, f

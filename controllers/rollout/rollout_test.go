@@ -130,7 +130,7 @@ func TestDecisionFollowsFromWhatIsSeen(t *testing.T) {
 		},
 		"the first revision has nowhere to go back to": {
 			func(o *rollout.Observation) { o.Revisions, o.Nack = o.Revisions[1:], "no" },
-			rollout.Decision{Run: "new", Percent: 100, State: rollout.Guarding},
+			rollout.Decision{Run: "new", Percent: 100, State: rollout.Guarding, NoWayBack: &rollout.Failure{Reason: "ConfigRejected", Message: "no"}},
 		},
 		"after a failure the stable one runs until all pods have left": {
 			func(o *rollout.Observation) { o.Revisions[1].Verdict = rollout.Failed },

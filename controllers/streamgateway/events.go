@@ -99,6 +99,18 @@ func (r *Reconciler) announce(s *scope, before, after *v1alpha1.StreamGatewaySta
 	r.announceTrouble(s)
 }
 
+// announceNoWayBack tells once of a revision that would be taken back if there
+// were another.
+func (r *Reconciler) announceNoWayBack(s *scope) {
+	f := s.decision.NoWayBack
+	if f == nil || s.memory.noWayBack == s.desired+f.Reason {
+		return
+	}
+	s.memory.noWayBack = s.desired + f.Reason
+	r.warning(s, "RollbackUnavailable", actionRollback,
+		s.desired+" is bad, and no revision before it was healthy: it stays until spec changes; "+f.Reason+": "+f.Message)
+}
+
 // announceCertificate tells that another certificate is in use on all pods.
 func (r *Reconciler) announceCertificate(s *scope, before, after *v1alpha1.StreamGatewayStatus) {
 	b := meta.FindStatusCondition(before.Conditions, v1alpha1.ConditionResolvedRefs)

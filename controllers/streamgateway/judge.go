@@ -29,6 +29,7 @@ func (r *Reconciler) judge(ctx context.Context, s *scope) error {
 	if v.verdict == rollout.Pending {
 		s.lookAgain(s.analysisInterval())
 	}
+	r.announceNoWayBack(s)
 	switch {
 	case d.Failure != nil:
 		return r.rollBack(ctx, s, v)

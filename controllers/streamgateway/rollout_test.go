@@ -132,6 +132,7 @@ func TestFirstImageThatCannotBePulledIsUnavailable(t *testing.T) {
 	w.waits(w.pod(d), "ImagePullBackOff", "Back-off pulling image")
 	w.condition(v1alpha1.ConditionAvailable, metav1.ConditionFalse, v1alpha1.ReasonImagePullFailed)
 	w.condition(v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonUnavailable)
+	w.event("Warning", "RollbackUnavailable", "no revision before it was healthy: it stays until spec changes; ImagePullFailed")
 }
 
 func TestUpgradeOfTheOperatorRestartsNothing(t *testing.T) {

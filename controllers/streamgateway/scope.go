@@ -85,6 +85,8 @@ type memory struct {
 	breach   string
 	breaches int
 	trouble  string // that was told of last
+	// noWayBack is the revision, and what is wrong with it, that was told of last.
+	noWayBack string
 	// expiring is the end of the certificate that was told of last.
 	expiring time.Time
 	retreat  retreat
