@@ -6,6 +6,7 @@ const source = (path) => new URL(path, import.meta.url).pathname;
 export default defineConfig({
   resolve: {
     alias: [
+      { find: "@streamgateway/client/ticket", replacement: source("./core/src/ticket.ts") },
       { find: "@streamgateway/client/tokens", replacement: source("./core/src/tokens.ts") },
       { find: "@streamgateway/client", replacement: source("./core/src/index.ts") },
     ],

@@ -101,9 +101,11 @@ for (const name of ["chromium", "firefox"]) {
     test("an EventSource reads by a ticket, goes on where it was when the network is cut, and nobody else's page can use it", async (t) => {
       const world = await start(t);
       const page = await world.open("www.shop");
-      const { status, told } = await page.evaluate((url, token) => ticket(url, token, { channels: ["orders.7"] }), world.url, world.token(["orders.*"]));
-      assert.deepEqual([status, told.ticket.slice(0, 5)], [201, "sgt1_"]);
-      const stream = streamOf(world.url, told.ticket);
+      const stream = await page.evaluate(async (url, token) => {
+        const { ticketUrl } = await import(`${url}/client.js`);
+        return (await ticketUrl("orders.7", { url, getToken: () => token })).url;
+      }, world.url, world.token(["orders.*"]));
+      assert.match(stream, /^https:[^?]+\/stream\?channels=orders\.7&ticket=sgt1_[\w-]+$/);
       await page.evaluate((url) => void read(url), stream);
       await opened(page);
       await world.publish(1, 2, 3);
@@ -124,6 +126,39 @@ for (const name of ["chromium", "firefox"]) {
       await foreign.evaluate((url) => void read(url), stream);
       await gaveUp(foreign);
       assert.ok(await world.denied() >= before + 2);
+    });
+
+    test("the client's own source renews its ticket before it ends and after, without loss, and stops when there is none", async (t) => {
+      const world = await start(t);
+      const page = await world.open("www.shop");
+      await page.evaluate(async (url, token) => {
+        const { ticketSource } = await import(`${url}/client.js`);
+        globalThis.token = token;
+        // The first is renewed after 7 to 9 s. The second ends before anything is: its browser gives up on the 401.
+        globalThis.all = [12, 3].map((ttlSeconds) => {
+          const one = { data: [], ends: [], tickets: 0, error: null };
+          const getToken = () => (one.tickets++, globalThis.token);
+          one.source = ticketSource("orders.7", { url, ttlSeconds, getToken, onError: ({ status, type }) => (one.error = [status, type]) });
+          one.source.on("message", ({ data }) => one.data.push(JSON.parse(data)));
+          one.source.on("sg.end", ({ data }) => one.ends.push(JSON.parse(data).reason));
+          return one;
+        });
+      }, world.url, world.token());
+      await until(page, () => all.every(({ source }) => source.cursor));
+      let sent = 0;
+      for (const end = Date.now() + WAIT_MS; !(await page.evaluate(() => all.every(({ tickets }) => tickets > 1))); await sleep(100)) {
+        assert.ok(Date.now() < end, JSON.stringify(await page.evaluate(() => all.map(({ tickets, ends }) => ({ tickets, ends })))));
+        await world.publish(++sent);
+        if (sent % 20 === 0) world.cut();
+      }
+      await until(page, (n) => all.every(({ data }) => data.length >= n), sent);
+      const read = Array.from({ length: sent }, (_, i) => i + 1);
+      const [early, late] = await page.evaluate(() => all.map(({ data, ends }) => ({ data, ends })));
+      assert.deepEqual([early.data, late.data], [read, read]);
+      assert.deepEqual([early.ends, new Set(late.ends)], [[], new Set(["auth-expired"])]);
+      await page.evaluate(() => (globalThis.token = "another"));
+      await until(page, () => all[1].error);
+      assert.deepEqual(await page.evaluate(() => all[1].error), [401, "unauthenticated"]);
     });
 
     test("a cookie is the host's own, scripts cannot see it, and it goes along with its own page only", async (t) => {

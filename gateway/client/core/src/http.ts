@@ -133,7 +133,8 @@ export class Gateway {
   }
 }
 
-async function problem(response: Response): Promise<RealtimeError> {
+/** What an answer that is no success says. */
+export async function problem(response: Response): Promise<RealtimeError> {
   const { status, headers } = response;
   const told = (await response.json().catch(() => 0)) || {};
   const after = headers.get("Retry-After");
