@@ -206,22 +206,30 @@ for (const name of ["chromium", "firefox"]) {
       assert.deepEqual(await page.evaluate(() => kept.ends), ["auth-expired"]);
     });
 
-    test("the gateway's own client, loaded from another origin, reads and changes its stream by the cookie", async (t) => {
+    test("the gateway's own client, loaded from another origin, reads and changes its stream by the cookie, and has it renewed", async (t) => {
       const world = await start(t);
       const page = await world.open("www.shop");
-      await page.evaluate((url, token) => ticket(url, token, { as: "cookie" }, "include"), world.url, world.token([CHANNEL, "late"]));
-      await page.evaluate(async (url) => {
+      await page.evaluate(async (url, token) => {
         const { createClient } = await import(`${url}/client.js`);
-        globalThis.kept = { data: [], denied: [] };
-        globalThis.client = createClient({ url, credentials: "include", share: false, onDenied: (names) => kept.denied.push(...names) });
+        globalThis.kept = { data: [], denied: [], asked: 0, stopped: [] };
+        const getToken = async () => {
+          await ticket(url, token, { as: "cookie", ttlSeconds: kept.asked++ ? 300 : 4 }, "include");
+          return "";
+        };
+        const more = { onDenied: (names) => kept.denied.push(...names), onFallback: (reason) => kept.stopped.push(reason) };
+        globalThis.client = createClient({ url, credentials: "include", getToken, share: false, ...more });
         await client.subscribe("late", () => {}).ready();
         await client.subscribe(["orders.7", "secret"], (event) => kept.data.push(event.data)).ready();
-      }, world.url);
+      }, world.url, world.token([CHANNEL, "late"]));
       await world.publish(1);
       world.cut();
       await world.publish(2);
       assert.deepEqual(await events(page, 2), [1, 2]);
-      assert.deepEqual(await page.evaluate(() => [client.state, ...new Set(kept.denied)]), ["connected", "secret"]);
+      await until(page, () => kept.asked > 1);
+      await sleep(4000); // the first cookie has ended
+      await world.publish(3);
+      assert.deepEqual(await events(page, 3), [1, 2, 3]);
+      assert.deepEqual(await page.evaluate(() => [client.state, kept.stopped, ...new Set(kept.denied)]), ["connected", [], "secret"]);
     });
 
     test("no other page publishes or changes anything with the reader's browser: no form, no request without CORS", async (t) => {

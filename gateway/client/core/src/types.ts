@@ -122,7 +122,7 @@ export interface RealtimeMetrics {
 export interface ClientOptions {
   /** Base of the gateway's interface; `/v2/realtime` of the page's origin when absent. */
   readonly url?: string;
-  /** Gives a token; asked before the first connect, before expiry, and once after a 401. */
+  /** Gives a token; asked before the first connect, before expiry, and once after a 401. An empty one is not sent: it has renewed a cookie. */
   readonly getToken?: () => string | Promise<string>;
   /** Who reads: tabs share a connection, and a cursor survives a reload, only for the same subject. */
   readonly subject?: string;

@@ -374,6 +374,21 @@ describe("tokens", () => {
     expect(client.metrics().totalDisconnects).toBe(0);
   });
 
+  test("that are empty, of a provider that renews a cookie, are no header; the cookie is renewed before it ends and after a 401", async () => {
+    let asked = 0;
+    const world = new World();
+    world.intercept = (url, init) => {
+      expect(init.headers).not.toHaveProperty("Authorization");
+      if (url.pathname.includes("/sessions/")) return problem(400, "invalid-parameter"); // a token that is none
+      return asked < 2 ? problem(401, "unauthenticated") : undefined;
+    };
+    const { gateway, client } = await start({ credentials: "include", getToken: () => (asked++, "") }, "a", world);
+    expect([client.state, asked, gateway.opened]).toEqual(["connected", 2, 1]);
+    gateway.control("sg.auth", { expiresAt: world.now + 60_000, renew: "session" });
+    await world.advance(5000);
+    expect([client.state, asked, gateway.opened, client.metrics().totalDisconnects]).toEqual(["connected", 3, 2, 0]);
+  });
+
   test("an expired session comes back with a new one, a revoked one as the gateway says and stops at its 403", async () => {
     let n = 0;
     const reasons: string[] = [];
