@@ -134,8 +134,8 @@ for (const name of ["chromium", "firefox"]) {
       await page.evaluate(async (url, token) => {
         const { ticketSource } = await import(`${url}/client.js`);
         globalThis.token = token;
-        // The first is renewed after 7 to 9 s. The second ends before anything is: its browser gives up on the 401.
-        globalThis.all = [12, 3].map((ttlSeconds) => {
+        // The first is renewed after 9 to 12 s. The second ends before anything is: its browser gives up on the 401.
+        globalThis.all = [16, 3].map((ttlSeconds) => {
           const one = { data: [], ends: [], tickets: 0, error: null };
           const getToken = () => (one.tickets++, globalThis.token);
           one.source = ticketSource("orders.7", { url, ttlSeconds, getToken, onError: ({ status, type }) => (one.error = [status, type]) });
@@ -146,7 +146,7 @@ for (const name of ["chromium", "firefox"]) {
       }, world.url, world.token());
       await until(page, () => all.every(({ source }) => source.cursor));
       let sent = 0;
-      for (const end = Date.now() + WAIT_MS; !(await page.evaluate(() => all.every(({ tickets }) => tickets > 1))); await sleep(100)) {
+      for (const end = Date.now() + 2 * WAIT_MS; !(await page.evaluate(() => all.every(({ tickets }) => tickets > 1))); await sleep(100)) {
         assert.ok(Date.now() < end, JSON.stringify(await page.evaluate(() => all.map(({ tickets, ends }) => ({ tickets, ends })))));
         await world.publish(++sent);
         if (sent % 20 === 0) world.cut();
