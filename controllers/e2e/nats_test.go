@@ -6,13 +6,16 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	policyv1 "k8s.io/api/policy/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/streamgateway/streamgateway/api/v1alpha1"
 	"github.com/streamgateway/streamgateway/gateway/config"
@@ -133,7 +136,7 @@ func (k *check) end(t *testing.T, what string) noloss.Result {
 }
 
 // TestThreePodsOverOneLogLoseNothingWhateverBecomesOfThem replaces all pods,
-// tries a bad setting on one of them, and takes the log away and brings it back,
+// takes one away by scaling down and another by an eviction, tries a bad setting on one of them, and takes the log away and brings it back,
 // while events are published and counted at every subscriber.
 func TestThreePodsOverOneLogLoseNothingWhateverBecomesOfThem(t *testing.T) {
 	l := cluster.Log(t)
@@ -155,6 +158,8 @@ func TestThreePodsOverOneLogLoseNothingWhateverBecomesOfThem(t *testing.T) {
 	Eventually(t, 30*time.Second, "a stable revision on three pods", stable)
 
 	replaced(t, ns, base, stable)
+	left(t, ns, base)
+	Eventually(t, 30*time.Second, "three pods again", stable)
 	tried(t, ns, base, stable)
 	outage(t, ns, base, l)
 }
@@ -175,6 +180,39 @@ func replaced(t *testing.T, ns, base string, stable func() error) {
 		}
 	}
 	result := k.end(t, fmt.Sprintf("all three pods replaced within %s", took.Round(100*time.Millisecond)))
+	if result.Connections <= result.Subscribers {
+		t.Errorf("%d subscribers had %d connections: nobody moved", result.Subscribers, result.Connections)
+	}
+}
+
+// left takes a pod away by scaling down, evicts one of the other two, as whoever
+// drains its node does, and scales up again.
+func left(t *testing.T, ns, base string) {
+	t.Helper()
+	k := cluster.Check(t, ns, base, 15*time.Second)
+	time.Sleep(time.Second) // streams are spread over the pods
+	scale := func(n int) {
+		cluster.Kubectl(t, "", "scale", "-n", ns, "streamgateway/prices", fmt.Sprintf("--replicas=%d", n))
+	}
+	remain := func(without types.UID) func() error {
+		return func() error {
+			pods := cluster.AllPods(t, ns, "prices")
+			if len(pods) != 2 || slices.ContainsFunc(pods, func(p corev1.Pod) bool { return p.UID == without }) {
+				return fmt.Errorf("there are %d pods", len(pods))
+			}
+			return cluster.ReadyOn(t, ns, "prices")
+		}
+	}
+	scale(2)
+	fewer := Eventually(t, 30*time.Second, "two pods", remain(""))
+	evicted := cluster.Pods(t, ns, "prices")[0]
+	Eventually(t, 30*time.Second, "an eviction that the disruption budget allows", func() error {
+		return cluster.Core.CoreV1().Pods(ns).EvictV1(t.Context(), &policyv1.Eviction{ObjectMeta: metav1.ObjectMeta{Name: evicted.Name, Namespace: ns}})
+	})
+	other := Eventually(t, 30*time.Second, "another pod in its place", remain(evicted.UID))
+	scale(3)
+	result := k.end(t, fmt.Sprintf("one of three pods gone by scaling down within %s, another evicted and replaced within %s",
+		fewer.Round(100*time.Millisecond), other.Round(100*time.Millisecond)))
 	if result.Connections <= result.Subscribers {
 		t.Errorf("%d subscribers had %d connections: nobody moved", result.Subscribers, result.Connections)
 	}
