@@ -25,6 +25,7 @@ type client struct {
 	buf    []byte // of an unfinished frame
 	frames []frame
 	writes []write
+	broken bool        // it broke off, maybe in the middle of its last frame
 	closed time.Time   // when; zero = open
 	last   wire.Cursor // as EventSource would send it
 	packed []byte      // of a gzip stream, all so far
@@ -72,7 +73,7 @@ func (c *client) Close() {
 	if !c.closed.IsZero() {
 		panic("closed twice")
 	}
-	if n := len(c.frames); n > 0 && c.frames[n-1].event == wire.ControlEnd && c.stream.Gzip() && !c.whole {
+	if n := len(c.frames); n > 0 && !c.broken && c.frames[n-1].event == wire.ControlEnd && c.stream.Gzip() && !c.whole {
 		panic("an orderly end without the end of the gzip member")
 	}
 	c.closed = time.Now()

@@ -81,6 +81,9 @@ func (r *rig) append(events ...wire.Event) {
 	r.Append(records)
 }
 
+// holeEvent is what a hole is marked with.
+var holeEvent = wire.Event{Channel: wire.HoleChannel, Data: []byte("null")}
+
 func subs(t testing.TB, names ...string) *wire.SubSet {
 	t.Helper()
 	s, err := wire.NewSubSet(names)

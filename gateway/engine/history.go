@@ -65,7 +65,7 @@ func (e *Engine) History(channel string, p wire.Position, limit, maxBytes int) P
 }
 
 // Last gives the newest n kept events of one channel. It is complete when
-// these are the newest n, or all there ever were.
+// these are the newest n, with no hole among them, or all there ever were.
 func (e *Engine) Last(channel string, n int) Page {
 	head := e.ring.Head()
 	var batch ring.Batch
@@ -75,7 +75,7 @@ func (e *Engine) Last(channel string, n int) Page {
 	gone := e.gone(channel, exactly(channel))
 	return Page{
 		Events: batch.Elements, Cursor: e.at(head), EvictedUpto: e.at(gone),
-		Complete: len(batch.Elements) == n || gone == 0,
+		Complete: gone == 0 || len(batch.Elements) == n && (n == 0 || batch.Elements[0].Seq > e.ring.Hole()),
 	}
 }
 

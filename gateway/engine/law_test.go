@@ -24,14 +24,14 @@ import (
 // the log evicts and the tuning changes: what a client can read from its bytes
 // is an ordered run without repeats, and every event of its channels between
 // its first and its last position is delivered, or counted by a gap, or named
-// by a reset.
+// by a reset; and no hole lies between them of which a channel was not told.
 func TestEveryEventIsDeliveredOnceInOrderOrNamed(t *testing.T) {
 	rapid.Check(t, inBubble(t, func(rt *rapid.T) {
 		w := newWorld(rt)
 		defer w.rig.Close()
 		rt.Repeat(map[string]func(*rapid.T){
 			"publish": w.publish, "open": w.open, "mood": w.mood, "cut": w.cut,
-			"advance": w.advance, "evict": w.evict, "tune": w.tune, "flags": w.flags,
+			"advance": w.advance, "evict": w.evict, "tune": w.tune, "flags": w.flags, "hole": w.hole,
 			"": func(*rapid.T) { synctest.Wait() },
 		})
 		w.settle(rt)
@@ -180,6 +180,9 @@ func (w *world) mood(rt *rapid.T) {
 // cut breaks a connection off, wherever it is; its client may come back.
 func (w *world) cut(rt *rapid.T) {
 	s := w.pick(rt)
+	s.mu.Lock()
+	s.broken = true
+	s.mu.Unlock()
 	if rapid.Bool().Draw(rt, "fail") {
 		s.mu.Lock()
 		s.err = fmt.Errorf("broken pipe")
@@ -201,6 +204,17 @@ func (w *world) end(rt *rapid.T, s *session) {
 
 func (w *world) advance(rt *rapid.T) {
 	time.Sleep(rapid.SampledFrom([]time.Duration{time.Millisecond, 30 * time.Millisecond, time.Second, 20 * time.Second}).Draw(rt, "d"))
+}
+
+// hole marks one, with events before and behind it in the same batch or not.
+func (w *world) hole(rt *rapid.T) {
+	w.log = append(w.log, wire.HoleChannel)
+	batch := []wire.Event{holeEvent}
+	if rapid.Bool().Draw(rt, "behind") {
+		w.log = append(w.log, "a")
+		batch = append(batch, wire.Event{Channel: "a", Data: fmt.Appendf(nil, "[%d]", len(w.log))})
+	}
+	w.rig.append(batch...)
 }
 
 func (w *world) evict(*rapid.T) { w.rig.Evict() }
@@ -314,10 +328,16 @@ func (s *session) complete(rt fataler, log []string, seen map[uint64]bool, last 
 	}
 	for seq := s.from + 1; seq <= last; seq++ {
 		channel := log[seq-1]
-		if !s.subs.Match(channel) || seen[seq] || reset(resets, channel, seq) {
+		if channel == wire.HoleChannel {
+			s.told(rt, seq, resets)
+		}
+		if !s.subs.Match(channel) || seen[seq] {
 			continue
 		}
 		i := slices.IndexFunc(gaps, func(g wire.Gap) bool { return seqOf(g.After) < seq && seq <= seqOf(g.Upto) })
+		if i < 0 && reset(resets, channel, seq) {
+			continue
+		}
 		if i < 0 {
 			rt.Fatalf("%d of %s is missing, and not named, between %d and %d:\n%s", seq, channel, s.from, last, show(s.frames))
 		}
@@ -335,6 +355,18 @@ func (s *session) complete(rt fataler, log []string, seen map[uint64]bool, last 
 			if !named {
 				rt.Fatalf("gap %+v does not name %s:\n%s", g, channel, show(s.frames))
 			}
+		}
+	}
+}
+
+// told checks that all that the client reads was reset behind a hole.
+func (s *session) told(rt fataler, hole uint64, resets []wire.Reset) {
+	for _, name := range s.subs.All() {
+		if !slices.ContainsFunc(resets, func(r wire.Reset) bool {
+			named := r.All || slices.ContainsFunc(r.Channels, func(c wire.ResetChannel) bool { return c.Channel == name })
+			return named && hole <= seqOf(r.ResumeAt)
+		}) {
+			rt.Fatalf("%s was not told of the hole at %d:\n%s", name, hole, show(s.frames))
 		}
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"time"
 )
 
 // loss is what a gateway said about events it did not deliver. Only what is said
@@ -16,11 +17,15 @@ type loss struct {
 	age      int    // of the epoch; a reset also covers every older epoch
 	after    uint64 // a gap's start
 	upto     uint64
+	// hole is when a reset came that says that another log may have taken events
+	// until then; zero = it says nothing of other logs but those of before.
+	hole time.Time
 }
 
-// readReset reads the data of sg.reset.
-func readReset(data string, b *book) (loss, error) {
+// readReset reads the data of sg.reset, which came at a time.
+func readReset(data string, came time.Time, b *book) (loss, error) {
 	var in struct {
+		Reason   string
 		Channels []struct{ Channel string }
 		All      bool
 		ResumeAt string
@@ -33,6 +38,9 @@ func readReset(data string, b *book) (loss, error) {
 		return loss{}, fmt.Errorf("reading sg.reset: %w", err)
 	}
 	l := loss{cause: "reset", all: in.All, epoch: at.Epoch, age: b.age(at.Epoch), upto: at.Seq}
+	if in.Reason == "log-hole" {
+		l.hole = came
+	}
 	for _, c := range in.Channels {
 		l.channels = append(l.channels, c.Channel)
 	}
@@ -71,10 +79,24 @@ func readGap(data string, b *book) (loss, []gapCount, error) {
 	return l, counts, nil
 }
 
+// excuses tells whether the loss names a published event. age is that of its
+// position's epoch. A hole names what other logs were sent before it was told, too.
+func (l loss) excuses(x entry, age int) bool {
+	if l.covers(x.channel, x.cursor, age) {
+		return true
+	}
+	return x.cursor.Epoch != l.epoch && x.sent.Before(l.hole) && l.names(x.channel)
+}
+
+// names tells whether the loss is one of a channel.
+func (l loss) names(channel string) bool {
+	return l.all || slices.ContainsFunc(l.channels, func(c string) bool { return matches(c, channel) })
+}
+
 // covers tells whether the loss names an event of this channel and position.
 // age is that of the position's epoch.
 func (l loss) covers(channel string, at Cursor, age int) bool {
-	named := l.all || slices.ContainsFunc(l.channels, func(c string) bool { return matches(c, channel) })
+	named := l.names(channel)
 	if at.Epoch == l.epoch {
 		return named && at.Seq > l.after && at.Seq <= l.upto
 	}

@@ -149,7 +149,7 @@ func TestLossCoversOnlyWhatItNames(t *testing.T) {
 	for _, epoch := range []string{"aaaa", "bbbb", "cccc"} {
 		b.age(epoch)
 	}
-	reset, err := readReset(`{"reason":"evicted","channels":[{"channel":"a.*","evictedUpto":"bbbb.5"}],"resumeAt":"bbbb.9"}`, b)
+	reset, err := readReset(`{"reason":"evicted","channels":[{"channel":"a.*","evictedUpto":"bbbb.5"}],"resumeAt":"bbbb.9"}`, time.Now(), b)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -184,6 +184,38 @@ func TestLossCoversOnlyWhatItNames(t *testing.T) {
 				t.Errorf("covers = %v", got)
 			}
 		})
+	}
+}
+
+func TestAHoleExcusesWhatOtherLogsTookBeforeItWasTold(t *testing.T) {
+	b, told := newBook(1), time.Now()
+	hole, err := readReset(`{"reason":"log-hole","channels":[],"all":true,"resumeAt":"aaaa.9"}`, told, b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	other, err := readReset(`{"reason":"evicted","channels":[],"all":true,"resumeAt":"aaaa.9"}`, told, b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, c := range map[string]struct {
+		loss loss
+		at   string
+		sent time.Duration // after it was told
+		want bool
+	}{
+		"sent before, to another log":     {hole, "bbbb.100", -time.Second, true},
+		"sent after it, to another log":   {hole, "bbbb.101", time.Second, false},
+		"in this log, before it":          {hole, "aaaa.9", -time.Second, true},
+		"in this log, behind it":          {hole, "aaaa.10", -time.Second, false},
+		"another reset names no such log": {other, "bbbb.100", -time.Second, false},
+	} {
+		at, err := ParseCursor(c.at)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := c.loss.excuses(entry{channel: "a", cursor: at, sent: told.Add(c.sent)}, b.age(at.Epoch)); got != c.want {
+			t.Errorf("%s: %t", name, got)
+		}
 	}
 }
 

@@ -166,7 +166,7 @@ func (s *subscriber) control(m Message) {
 		s.current = true
 		s.liveOnce.Do(func() { close(s.live) })
 	case "sg.reset":
-		l, err := readReset(m.Data, s.book)
+		l, err := readReset(m.Data, m.At, s.book)
 		if err != nil {
 			s.book.fault("unreadable", "%v in %.200q", err, m.Data)
 			return

@@ -111,7 +111,7 @@ func (s *subscriber) wants(channel string) bool {
 
 func (s *subscriber) excused(x entry, b *book) bool {
 	age := b.meetLocked(x.cursor.Epoch)
-	return slices.ContainsFunc(s.losses, func(l loss) bool { return l.covers(x.channel, x.cursor, age) })
+	return slices.ContainsFunc(s.losses, func(l loss) bool { return l.excuses(x, age) })
 }
 
 // checkGaps compares the numbers that sg.gap gave with what did not come. With

@@ -164,6 +164,7 @@ const configMapSuffix = "-config"
 func (s *Server) take(d config.Document, r config.Revision, standBy bool) {
 	hot := r.Hot
 	s.standby.set(s, standBy, hot.Drain.ReconnectSpread)
+	s.holes.follow(s, d, standBy)
 	flags := newFlagSet(s.flags.Load(), d.Serial, hot.Features, hot.Observability.BeaconInterval)
 	s.engine.Tune(tuningOf(hot, flags))
 	s.tuneAuth(d, hot.Auth)

@@ -86,7 +86,7 @@ func (w writer) resumes(stats engine.Stats) {
 	w.counter(name, help, stats.Resumes.Reset, "result", wire.ResumeReset)
 	w.counter("sg_replayed_events_total", "Events delivered while clients caught up with their own past.", stats.Events.Replayed)
 	w.counters("sg_resets_total", "Notices to a stream that a state has to be loaded anew.", "reason", stats.Resumes.Resets,
-		wire.ResetEvicted, wire.ResetUnprovable, wire.ResetEpoch, wire.ResetFuture, wire.ResetMalformed)
+		wire.ResetEvicted, wire.ResetUnprovable, wire.ResetEpoch, wire.ResetFuture, wire.ResetMalformed, wire.ResetLogHole)
 }
 
 func (w writer) batches(stats engine.Stats) {

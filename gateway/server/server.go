@@ -121,6 +121,7 @@ type Server struct {
 	tracing    tracing
 	draining   atomic.Bool
 	standby    standby
+	holes      holes
 
 	main       atomic.Pointer[net.TCPListener] // nil = it is not open yet
 	admin      net.Listener
@@ -222,6 +223,7 @@ func (s *Server) Run(ctx context.Context) error {
 	}
 	err = errors.Join(unasked(ctx, err), s.adminHTTP.Close())
 	stop()
+	s.holes.end()
 	s.background.Wait()
 	s.engine.Close()
 	s.access.flush()

@@ -56,6 +56,7 @@ type loop struct {
 	alarm     *time.Timer
 	alarmAt   int64 // what alarm is set to; 0 = not set
 	checked   uint64
+	hole      uint64 // that groups know of
 	drain     *draining
 	standBy   *Drain // nil = it does not
 	scratch   ring.Batch

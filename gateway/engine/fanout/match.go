@@ -12,9 +12,15 @@ func (l *loop) scan() {
 	for budget := scanTurn; len(l.news) > 0 && budget > 0; {
 		a := l.news[0]
 		if a.last > l.seen {
-			upto := min(a.last, l.seen+uint64(budget))
+			upto, hole := min(a.last, l.seen+uint64(budget)), l.f.opts.Ring.Hole()
+			if hole > l.seen {
+				upto = min(upto, hole)
+			}
 			budget -= int(upto - l.seen)
 			l.match(upto, a.at)
+			if hole > l.hole && hole <= l.seen {
+				l.tellHole(hole)
+			}
 		}
 		if l.seen >= a.last {
 			l.marks.add(a, int64(l.tuning.Queue.MaxLag))

@@ -100,7 +100,7 @@ func decideAll(log *ring.Ring, epoch string, replay bool, r *Request) plan {
 	case p.Where == wire.Malformed:
 		return reset(wire.ResetMalformed)
 	case p.Where == wire.Earliest && replay:
-		return plan{resume: wire.ResumeFresh, cursor: min(log.First()-1, head)}
+		return plan{resume: wire.ResumeFresh, cursor: min(max(log.First()-1, log.Hole()), head)}
 	case p.Where != wire.At:
 		return plan{resume: wire.ResumeFresh, cursor: head, last: newest(log, r, head, replay)}
 	case c.Epoch != epoch:
@@ -144,14 +144,14 @@ func newest(log *ring.Ring, r *Request, head uint64, replay bool) []wire.Element
 // resetsFor names lost subscriptions, one sg.reset for each reason, and makes
 // them go on from resumeAt.
 func resetsFor(lost []ring.ChannelLoss, epoch string, resumeAt uint64) (resets []wire.Reset, skips []skip) {
-	for _, reason := range []string{wire.ResetEvicted, wire.ResetUnprovable} {
+	for _, reason := range []string{wire.ResetEvicted, wire.ResetUnprovable, wire.ResetLogHole} {
 		reset := wire.Reset{Reason: reason, ResumeAt: wire.Cursor{Epoch: epoch, Seq: resumeAt}.String()}
 		for _, loss := range lost {
-			if loss.Unprovable != (reason == wire.ResetUnprovable) {
+			if reasonOf(&loss) != reason {
 				continue
 			}
 			named := wire.ResetChannel{Channel: wire.Unqualified(loss.Channel)}
-			if !loss.Unprovable {
+			if reason == wire.ResetEvicted {
 				named.EvictedUpto = wire.Cursor{Epoch: epoch, Seq: loss.EvictedUpto}.String()
 			}
 			reset.Channels = append(reset.Channels, named)
@@ -162,4 +162,14 @@ func resetsFor(lost []ring.ChannelLoss, epoch string, resumeAt uint64) (resets [
 		}
 	}
 	return resets, skips
+}
+
+func reasonOf(loss *ring.ChannelLoss) string {
+	switch {
+	case loss.Hole:
+		return wire.ResetLogHole
+	case loss.Unprovable:
+		return wire.ResetUnprovable
+	}
+	return wire.ResetEvicted
 }

@@ -153,6 +153,7 @@ func (l *loop) skip(s *Stream, reason string, behind lag) {
 		return // what the sink holds cannot be taken back
 	}
 	upto := g.position(l.seen)
+	l.leaveHole(s, upto)
 	if s.gap == nil {
 		s.gap = &gap{reason: reason, after: s.cursor, lost: map[string]*uint64{}}
 	}
@@ -256,10 +257,11 @@ func (l *loop) appendGap(g *group, dst []byte, p *gap) []byte {
 // evicted goes on with a live stream whose next events have left the log:
 // channels that lost some are named, and all go on with what is still there.
 // Everything up to the log's oldest event is gone, so that no channel has an
-// event between the two positions that is not named.
+// event between the two positions that is not named. A hole that is passed is
+// told before.
 func (l *loop) evicted(s *Stream, giveUp bool) {
 	g, log := s.group, l.f.opts.Ring
-	upto := max(log.First()-1, s.cursor)
+	upto := max(log.First()-1, s.cursor, l.leaveHole(s, l.seen))
 	lost := log.Complete(g.subs, s.cursor)
 	if len(lost) == 0 && !giveUp {
 		return

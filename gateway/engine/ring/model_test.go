@@ -25,6 +25,7 @@ type model struct {
 	ring    *Ring
 	floor   uint64
 	records []wire.Record
+	holes   []uint64
 	longest time.Duration // TTL that chunks may have been filled under
 }
 
@@ -96,6 +97,18 @@ func (m *model) append() {
 	if m.ring.Head() != m.head() {
 		m.t.Fatalf("head %d, want %d", m.ring.Head(), m.head())
 	}
+}
+
+// hole marks one; it is no event of any channel.
+func (m *model) hole() {
+	r := wire.Record{Seq: m.head() + 1, Event: wire.Event{Channel: wire.HoleChannel, Data: []byte("null")}}
+	m.ring.Append([]wire.Record{r})
+	m.records, m.holes = append(m.records, r), append(m.holes, r.Seq)
+}
+
+// holed tells whether a reader from after to upto passes a hole.
+func (m *model) holed(after, upto uint64) bool {
+	return slices.ContainsFunc(m.holes, func(seq uint64) bool { return after < seq && seq <= upto })
 }
 
 // span is a run of events that a subscription was told it has lost.
@@ -222,7 +235,11 @@ func (m *model) prove() {
 			m.t.Fatalf("%q is named lost up to %d for a reader at %d", s, l.EvictedUpto, n)
 		case named && len(missing) > 0 && l.EvictedUpto < missing[len(missing)-1].Seq:
 			m.t.Fatalf("%q is named lost up to %d, but %v are gone", s, l.EvictedUpto, seqsOf(missing))
-		case named && len(missing) == 0 && m.ring.Stats().FoldedChannels == 0:
+		case !named && m.holed(n, m.head()):
+			m.t.Fatalf("%q is proven complete from %d, across one of the holes at %v", s, n, m.holes)
+		case named && l.Hole && (!m.holed(n, m.head()) || l.EvictedUpto != m.holes[len(m.holes)-1]):
+			m.t.Fatalf("%q: %+v, holes are at %v", s, l, m.holes)
+		case named && len(missing) == 0 && !l.Hole && m.ring.Stats().FoldedChannels == 0:
 			m.t.Fatalf("%q is named lost at %d for nothing", s, n)
 		}
 	}
@@ -297,8 +314,16 @@ func (m *model) read() {
 func (m *model) bounds() {
 	s, t := m.ring.Stats(), *m.ring.tuning.Load()
 	held := m.records[s.First-m.floor-1:]
-	if s.Events != len(held) || s.EvictedAge+s.EvictedBytes != uint64(len(m.records)-len(held)) {
-		m.t.Fatalf("stats %+v, held are %d of %d", s, len(held), len(m.records))
+	events := func(records []wire.Record) (n int) {
+		for i := range records {
+			if records[i].Channel != wire.HoleChannel {
+				n++
+			}
+		}
+		return n
+	}
+	if s.Events != events(held) || s.EvictedAge+s.EvictedBytes != uint64(events(m.records)-events(held)) {
+		m.t.Fatalf("stats %+v, held are %d of %d", s, events(held), events(m.records))
 	}
 	if chunks := len(*m.ring.dir.Load()); s.Bytes > t.MaxBytes && chunks > 1 {
 		m.t.Fatalf("%d bytes in %d chunks, allowed are %d", s.Bytes, chunks, t.MaxBytes)
@@ -324,6 +349,7 @@ func TestDeliveredAndNamedLostIsAllThatWasPublished(t *testing.T) {
 			t.Repeat(map[string]func(*rapid.T){
 				"append": func(t *rapid.T) { m.t = t; m.append() },
 				"again":  func(t *rapid.T) { m.t = t; m.append() },
+				"hole":   func(t *rapid.T) { m.t = t; m.hole() },
 				"sleep": func(t *rapid.T) {
 					time.Sleep(rapid.SampledFrom([]time.Duration{time.Millisecond, time.Second, 20 * time.Second, 11 * time.Minute}).Draw(t, "sleep"))
 				},

@@ -10,14 +10,28 @@ type ChannelLoss struct {
 	// Unprovable: the ring has forgotten the channel, or the pattern has too
 	// many, and it cannot say more than the bound; perhaps nothing is lost.
 	Unprovable bool
+	// Hole: the bound is Ring.Hole, and not what this log has lost.
+	Hole bool
+}
+
+// holed makes a hole the bound when it is above what is gone.
+func (l *ChannelLoss) holed(hole uint64) {
+	if hole > l.EvictedUpto {
+		l.EvictedUpto, l.Unprovable, l.Hole = hole, false, true
+	}
 }
 
 // Complete gives the subscriptions for which a reader that has everything up
 // to and including n may have missed events that are gone. Empty is a proof:
 // whatever they got after n is in the ring.
 func (r *Ring) Complete(subs *wire.SubSet, n uint64) []ChannelLoss {
+	return r.complete(subs, n, r.hole.Load())
+}
+
+// complete is Complete for a reader that reads past this hole.
+func (r *Ring) complete(subs *wire.SubSet, n, hole uint64) []ChannelLoss {
 	// Nothing above n has gone from any channel: the common case, O(1).
-	if r.evicted.Load() <= n {
+	if r.evicted.Load() <= n && hole <= n {
 		return nil
 	}
 	var lost []ChannelLoss
@@ -30,12 +44,13 @@ func (r *Ring) Complete(subs *wire.SubSet, n uint64) []ChannelLoss {
 		} else {
 			loss.EvictedUpto, loss.Unprovable = r.floors.ofName(name), true
 		}
-		if loss.EvictedUpto > n {
+		if loss.holed(hole); loss.EvictedUpto > n {
 			lost = append(lost, loss)
 		}
 	}
 	for _, p := range subs.Patterns() {
-		if loss := r.patternLoss(p); loss.EvictedUpto > n {
+		loss := r.patternLoss(p)
+		if loss.holed(hole); loss.EvictedUpto > n {
 			lost = append(lost, loss)
 		}
 	}

@@ -75,7 +75,11 @@ func (r *Ring) Replay(subs *wire.SubSet, after, upto uint64, maxBytes int, dst *
 	// The order matters. Channels' newest events were read before dir, so dir
 	// has them, or else says so through the proof, which is made after.
 	dir := *r.dir.Load()
-	if len(r.Complete(subs, after)) > 0 {
+	hole := r.hole.Load()
+	if hole > upto {
+		hole = 0 // who reads on is told then
+	}
+	if len(r.complete(subs, after, hole)) > 0 {
 		return after, ErrEvicted
 	}
 	if !straight {

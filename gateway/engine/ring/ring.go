@@ -45,6 +45,7 @@ type Ring struct {
 	// evicted is the newest sequence number that is gone; whatever is above it
 	// and not above head is in dir.
 	evicted atomic.Uint64
+	hole    atomic.Uint64 // newest record of wire.HoleChannel; 0 = none
 	tuning  atomic.Pointer[Replay]
 	squeeze atomic.Int64 // bytes; 0 = Replay.MaxBytes alone bounds the ring
 	table   table
@@ -90,6 +91,10 @@ func (r *Ring) Head() uint64 { return r.head.Load() }
 // First is the oldest sequence number held, Head()+1 when none is.
 func (r *Ring) First() uint64 { return r.evicted.Load() + 1 }
 
+// Hole is the newest position that no reader passes without being told: see
+// wire.HoleChannel. 0 = there is none.
+func (r *Ring) Hole() uint64 { return r.hole.Load() }
+
 // Append adds records in order and then lets readers see them, all at once.
 // There is one writer. Records not above the head are repeats and are passed
 // over; a hole is a broken promise of the log and panics.
@@ -131,6 +136,9 @@ func (r *Ring) append(rec *wire.Record, now time.Duration) {
 	if ch.own {
 		c.own++
 		r.own++
+		if ch.name == wire.HoleChannel {
+			r.hole.Store(rec.Seq)
+		}
 	}
 	ch.used = now
 	ch.last.Store(rec.Seq)

@@ -13,6 +13,11 @@ const tenantEnd = "/"
 // name has no $.
 const OwnTenant = "$sg"
 
+// HoleChannel is that of the records that stand for a hole: of what was
+// published until then, another log may have taken a part that readers of this
+// one should have had.
+const HoleChannel = OwnTenant + tenantEnd + "log-hole"
+
 // Own tells whether a qualified name, or a list of them, is of OwnTenant.
 func Own(qualified string) bool { return strings.HasPrefix(qualified, OwnTenant+tenantEnd) }
 
