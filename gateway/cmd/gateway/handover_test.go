@@ -42,10 +42,11 @@ func besideOthers(t *testing.T) {
 
 // TestStreamsThatMoveOnOverOneLogMissNothing drains a gateway without ending it:
 // its clients come back to the same log, as they would come to another pod over
-// a log that pods share.
+// a log that pods share. It is one: behind a log in its memory, a gateway that is
+// come back to has its streams reload.
 func TestStreamsThatMoveOnOverOneLogMissNothing(t *testing.T) {
 	besideOthers(t)
-	p := startProcess(t)
+	p := startOver(t, podName1, natstest.Start(t, 1).URL())
 	c := newCrowd(t, handoverStreams(), p.main)
 	before := p.cpu()
 	c.run(t, spread()+6*time.Second, map[int]func(){
