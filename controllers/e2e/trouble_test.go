@@ -22,6 +22,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/streamgateway/streamgateway/api/v1alpha1"
+	"github.com/streamgateway/streamgateway/gateway/auth/authtest"
 )
 
 // conditionColumns shows what a person would look at first.
@@ -95,23 +96,11 @@ func (i *issuer) token(t *testing.T, key string) string {
 	t.Helper()
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.ES256, Key: jose.JSONWebKey{Key: i.keys[key], KeyID: key}}, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
 	claims, err := json.Marshal(map[string]any{"iss": "https://login.test", "aud": "prices", "sub": "u7", "exp": time.Now().Add(time.Hour).Unix(), "sg": []string{">"}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	signed, err := signer.Sign(claims)
-	if err != nil {
-		t.Fatal(err)
-	}
-	text, err := signed.CompactSerialize()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return text
+	return authtest.Sign(t, jose.SigningKey{Algorithm: jose.ES256, Key: jose.JSONWebKey{Key: i.keys[key], KeyID: key}}, nil, claims)
 }
 
 // read opens a stream with a token; ended is closed when the stream ends.
