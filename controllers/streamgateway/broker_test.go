@@ -79,16 +79,22 @@ func TestAnotherLogIsTakenByAllPodsAtOnce(t *testing.T) {
 	w.patch(fmt.Sprintf(`{"spec":{"gateway":{"image":"g:2","replicas":3},"broker":{"type":"NATS","nats":{"url":%q}}}}`, servers.URL()))
 	w.shape(map[string][3]int{builtInImage: {1, 0, 1}, "g:2": {3, 3, 0}})
 	w.condition(v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonReady)
-	if s := w.gateway().Status; s.Pods.Summary != "3/3" || s.Rollout.State != "Guarding" || s.Rollout.Steps > 1 {
-		t.Errorf("pods %s, %+v", s.Pods.Summary, s.Rollout)
-	}
+	w.eventually(func() error {
+		if s := w.gateway().Status; s.Pods.Summary != "3/3" || s.Rollout.State != "Guarding" || s.Rollout.Steps > 1 {
+			return fmt.Errorf("pods %s, %+v", s.Pods.Summary, s.Rollout)
+		}
+		return nil
+	})
 
 	w.patch(fmt.Sprintf(`{"spec":{"override":{"pinnedRevision":%q}}}`, own))
 	w.shape(map[string][3]int{builtInImage: {1, 1, 0}, "g:2": {0, 0, 0}})
 	w.condition(v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonPinned)
-	if s := w.gateway().Status; s.Pods.Summary != "1/1" || s.ActiveRevision != own {
-		t.Errorf("pods %s of %s, three are three logs", s.Pods.Summary, s.ActiveRevision)
-	}
+	w.eventually(func() error {
+		if s := w.gateway().Status; s.Pods.Summary != "1/1" || s.ActiveRevision != own {
+			return fmt.Errorf("pods %s of %s, three are three logs", s.Pods.Summary, s.ActiveRevision)
+		}
+		return nil
+	})
 	if n := m.fewest(); n < 1 {
 		t.Errorf("at some time %d pods were ready", n)
 	}

@@ -2,6 +2,7 @@ package jetstream
 
 import (
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -26,6 +27,7 @@ func TestStreamOfSomebodyElseIsTakenOrItsFaultNamed(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	made := 0
 	for want, change := range map[string]func(*natsjs.StreamConfig){
 		"":                                  func(*natsjs.StreamConfig) {},
 		"give it the subject sg.own.e.>":    func(c *natsjs.StreamConfig) { c.Subjects = []string{"other.>"} },
@@ -40,8 +42,9 @@ func TestStreamOfSomebodyElseIsTakenOrItsFaultNamed(t *testing.T) {
 			c.SubjectTransform = &natsjs.SubjectTransformConfig{Source: "sg.own.e.>", Destination: "else.>"}
 		},
 	} {
+		made++ // servers may not have let go of the folder of a deleted one's name
 		c := natsjs.StreamConfig{
-			Name: "OWN", Subjects: []string{"sg.own.e.>"}, Storage: natsjs.FileStorage,
+			Name: fmt.Sprint("OWN", made), Subjects: []string{"sg.own.e.>"}, Storage: natsjs.FileStorage,
 			MaxAge: time.Hour, Duplicates: keys.Span, AllowDirect: true,
 		}
 		change(&c)
@@ -49,7 +52,7 @@ func TestStreamOfSomebodyElseIsTakenOrItsFaultNamed(t *testing.T) {
 			t.Fatal(err)
 		}
 		o := optionsOf(s, "sg.own")
-		o.Stream = "OWN"
+		o.Stream = c.Name
 		l, err := Open(t.Context(), o)
 		if want == "" {
 			if err != nil {
@@ -59,7 +62,7 @@ func TestStreamOfSomebodyElseIsTakenOrItsFaultNamed(t *testing.T) {
 		} else if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("got %v, want %q", err, want)
 		}
-		if err := js.DeleteStream(t.Context(), "OWN"); err != nil {
+		if err := js.DeleteStream(t.Context(), c.Name); err != nil {
 			t.Fatal(err)
 		}
 	}
