@@ -32,7 +32,7 @@ func TestTenTabsOfABrowserOutliveARestartChangeAndKnowWhatTheyMissed(t *testing.
 	relay := cluster.relay(t, "prices."+ns+":80")
 	browser := cluster.openTabs(t, relay.url+"/v2/realtime", "finance.revenue", tabs)
 	p := cluster.numbering(t, base, token)
-	time.Sleep(2 * time.Second)
+	time.Sleep(2 * time.Second) // every tab has events of before
 
 	before := cluster.Pods(t, ns, "prices")
 	begun := time.Now()
@@ -45,7 +45,7 @@ func TestTenTabsOfABrowserOutliveARestartChangeAndKnowWhatTheyMissed(t *testing.
 		return cluster.ReadyOn(t, ns, "prices")
 	})
 	replaced := time.Since(begun)
-	time.Sleep(time.Second)
+	time.Sleep(time.Second) // and events of after
 	last := p.stop()
 	reports := browser.until(t, last)
 	missing, resets := 0, 0
@@ -162,11 +162,11 @@ func (c *Cluster) numbering(t *testing.T, base, token string) *numbered {
 	ctx, cancel := context.WithCancel(t.Context())
 	var work sync.WaitGroup
 	work.Go(func() {
-		for ; ctx.Err() == nil; time.Sleep(20 * time.Millisecond) {
+		for ; ctx.Err() == nil; time.Sleep(20 * time.Millisecond) { // the rate that is promised above
 			n := p.next.Load()
 			err := c.sendNumber(base, token, n)
 			for ; err != nil && t.Context().Err() == nil; err = c.sendNumber(base, token, n) {
-				time.Sleep(50 * time.Millisecond)
+				time.Sleep(50 * time.Millisecond) // a pod that cannot take it now is not asked at full speed
 			}
 			if err == nil {
 				p.next.Add(1)

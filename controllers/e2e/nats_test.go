@@ -267,7 +267,7 @@ func outage(t *testing.T, ns, base string, l *log) {
 	a := cluster.Audience(t, base, 60, "finance.orders")
 	watch := cluster.watch(t, ns, "wide")
 	k := cluster.Check(t, ns, base, 8*time.Second)
-	time.Sleep(2 * time.Second)
+	time.Sleep(2 * time.Second) // events of before the outage are under way
 	begun := time.Now()
 	l.run(t, 0)
 	away := time.Now()

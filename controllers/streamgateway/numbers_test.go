@@ -117,7 +117,7 @@ func TestOneOfTwoFlagsIsSwitchedOffAndTheOtherStays(t *testing.T) {
 	// Nobody forgets it with the operator, and the next revision has it again.
 	w.stop()
 	w.operate(builtInImage)
-	time.Sleep(2 * time.Second)
+	time.Sleep(2 * time.Second) // time for the next leader to write after all
 	if _, document := w.pushed(); document.Candidate.Hot.Features[len(document.Candidate.Hot.Features)-1].Mode != config.Disabled {
 		t.Errorf("the next operator gives %+v", document.Candidate.Hot.Features)
 	}
