@@ -113,8 +113,9 @@ type keys struct {
 
 	mu      sync.Mutex
 	source  JWKS
-	fetched chan struct{} // closed by the next fetch, well or not
-	at      time.Time     // of the last one
+	running chan struct{} // closed when the fetch that runs has ended, well or not; nil = none runs
+	next    chan struct{} // the same of the next one to begin
+	at      time.Time     // when the last one began
 }
 
 func (k *keys) init(changed func()) {
@@ -125,7 +126,7 @@ func (k *keys) init(changed func()) {
 		// Who may answer for the issuer is written in the configuration.
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
-	k.changed, k.wanted, k.fetched = changed, make(chan struct{}, 1), make(chan struct{})
+	k.changed, k.wanted, k.next = changed, make(chan struct{}, 1), make(chan struct{})
 }
 
 func (k *keys) tune(source JWKS) {
@@ -213,9 +214,7 @@ func (k *keys) run(ctx context.Context) {
 		case <-timer.C:
 		case <-k.wanted:
 		}
-		k.mu.Lock()
-		source := k.source
-		k.mu.Unlock()
+		source := k.begin()
 		next := time.Hour
 		if source.URI != "" {
 			if k.fetch(ctx, source.URI) == nil { // faults are told by fault
@@ -228,6 +227,22 @@ func (k *keys) run(ctx context.Context) {
 	}
 }
 
+// begin is the moment from which on a fetch sees what the issuer has: whoever
+// wanted one until now gets it with this one.
+func (k *keys) begin() JWKS {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	select {
+	case <-k.wanted:
+	default:
+	}
+	if k.source.URI != "" {
+		k.running, k.next, k.at = k.next, make(chan struct{}), time.Now()
+	}
+	return k.source
+}
+
+// fetch ends what begin began.
 func (k *keys) fetch(ctx context.Context, uri string) error {
 	text, err := k.get(ctx, uri)
 	if ctx.Err() != nil {
@@ -235,12 +250,11 @@ func (k *keys) fetch(ctx context.Context, uri string) error {
 	}
 	k.mu.Lock()
 	gone := false
-	if k.source.URI == uri { // else it is the former issuer's, whom nobody waits for
+	if k.source.URI == uri { // else it is the former issuer's
 		gone = k.take(text, err)
-		k.at = time.Now()
-		close(k.fetched)
-		k.fetched = make(chan struct{})
 	}
+	close(k.running)
+	k.running = nil
 	k.mu.Unlock()
 	if gone {
 		k.changed()
@@ -315,17 +329,24 @@ func (s *keySet) find(id, algorithm string) (found []publicKey) {
 	return found
 }
 
-// refresh waits for the next fetch, and says no when there was one just now:
-// tokens with made-up keys must not become requests to the issuer.
+// refresh waits for a fetch that begins now, since one that runs may have read
+// the set before a new key was in it. When the last one began just now it waits
+// for no more than its end: tokens with made-up keys must not become requests to
+// the issuer.
 func (k *keys) refresh(ctx context.Context) bool {
 	k.mu.Lock()
-	soon, fetched := k.source.URI != "" && time.Since(k.at) >= fetchPause, k.fetched
+	due, fetched := k.source.URI != "" && time.Since(k.at) >= fetchPause, k.running
+	if due {
+		fetched = k.next
+	}
 	k.mu.Unlock()
 	defer k.waiting.Add(-1)
-	if k.waiting.Add(1) > maxWaiting || !soon {
+	if k.waiting.Add(1) > maxWaiting || fetched == nil {
 		return false
 	}
-	k.want()
+	if due {
+		k.want()
+	}
 	patience := time.NewTimer(keysPatience)
 	defer patience.Stop()
 	select {

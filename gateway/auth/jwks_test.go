@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -60,6 +61,38 @@ func TestANewKeyIsTakenAtOnceAndAnOldOneUntilItIsGone(t *testing.T) {
 	a.tokens.keys.unhurried()
 	if _, err := a.Authenticate(request(old)); !errors.Is(err, ErrUnauthenticated) {
 		t.Errorf("a token of a withdrawn key, which was remembered: %v", err)
+	}
+}
+
+func TestAFetchThatBeganBeforeAKeyWasNewIsNotTheLastWordOnIt(t *testing.T) {
+	i := newIssuer(t, "rsa")
+	a := i.fetching()
+	if _, err := a.Authenticate(request(sign(t, "RS256", "rsa", keyPool()["rsa"], mustJSON(t, claimsOf(nil))))); err != nil {
+		t.Fatal(err)
+	}
+	old, held, answer := i.jwks(), make(chan struct{}), make(chan struct{})
+	slow := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		i.answer.Store(nil) // for the requests after this one
+		close(held)
+		<-answer
+		_, _ = w.Write(old)
+	})
+	i.answer.Store(&slow)
+	a.tokens.keys.want()
+	<-held
+	i.set("rsa", "ec")
+	a.tokens.keys.unhurried()
+	told := make(chan error)
+	go func() {
+		_, err := a.Authenticate(request(i.token(nil)))
+		told <- err
+	}()
+	for a.tokens.keys.waiting.Load() == 0 {
+		runtime.Gosched()
+	}
+	close(answer)
+	if err := <-told; err != nil {
+		t.Errorf("a token of the new key: %v", err)
 	}
 }
 
@@ -121,12 +154,8 @@ func TestKeysThatCannotBeHadCloseTheGateAndThoseKnownStay(t *testing.T) {
 				t.Fatalf("when it is back: %v, %q", err, a.KeysFault())
 			}
 			i.answer.Store(&good)
-			for range 10 { // one that was under way may still bring the good answer
-				if a.KeysFault() == "" {
-					a.tokens.keys.unhurried()
-					_ = a.tokens.keys.refresh(t.Context())
-				}
-			}
+			a.tokens.keys.unhurried()
+			_ = a.tokens.keys.refresh(t.Context()) // false when one began and ended since: it had the bad answer as well
 			if _, err := a.Authenticate(request(i.token(map[string]any{"sub": "u8"}))); err != nil || a.KeysFault() == "" {
 				t.Errorf("with the keys of before: %v, %q", err, a.KeysFault())
 			}
